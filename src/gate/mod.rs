@@ -1,0 +1,5 @@
+//! The decision.
+
+mod directory;
+
+pub use directory::{Directory, Unavailable};

@@ -1,0 +1,4 @@
+//! storegate: an authentication gateway for commerce-platform store APIs.
+
+pub mod gate;
+pub mod model;

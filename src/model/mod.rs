@@ -1,0 +1,23 @@
+//! The vocabulary that every layer shares: ids, secrets, scopes, and the records of the replica.
+//!
+//! Plain data, parsed once into types that hold only valid states. Nothing here reads a socket or a
+//! file; the clock is read in one place, [`Timestamp::now`].
+
+mod cidr;
+mod duration;
+mod ids;
+mod record;
+mod scope;
+mod secret;
+mod time;
+
+pub use cidr::AddressList;
+pub use duration::parse_duration;
+pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
+pub use record::{
+    AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
+    SecretMatch, SessionKey, Store, StoreStatus,
+};
+pub use scope::{MalformedScope, ScopeSet};
+pub use secret::{Secret, TokenDigest};
+pub use time::Timestamp;
