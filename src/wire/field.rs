@@ -62,9 +62,7 @@ pub fn connection_tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn folded<I: IntoIterator<Item = impl AsRef<str>>>(names: I) -> Vec<Box<str>> {
-    let fold_name =
-        |name: &str| name.chars().map(|c| if c.is_ascii() { fold(c as u8).into() } else { c }).collect();
-    names.into_iter().map(|name| fold_name(name.as_ref())).collect()
+    names.into_iter().map(|name| name.as_ref().to_ascii_lowercase().replace(['_', '.'], "-").into()).collect()
 }
 
 fn fold(byte: u8) -> u8 {
