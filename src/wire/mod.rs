@@ -1,0 +1,17 @@
+//! Pure parsers of hostile bytes: the request target, credentials, the query, Host, forwarded
+//! addresses, field names.
+//!
+//! Every function here takes bytes of a stranger and answers with a borrowed, checked form or a
+//! closed error. Nothing is looked up, no clock is read, nothing is logged, and the ordinary request
+//! costs no allocation. All work is linear in the input, whose size the listener has bounded.
+
+pub mod authorization;
+mod blank;
+pub mod field;
+pub mod forwarded;
+pub mod host;
+mod members;
+mod percent;
+pub mod query;
+pub mod session_token;
+pub mod target;
