@@ -1,9 +1,163 @@
-//! The decision.
+//! The decision, in the order of the request: route, credential, verify, authorise, forward.
+//!
+//! Pure: records come through [`Directory`], the time is an argument, and neither SQLite nor Pingora
+//! is known here. A check that needs bcrypt is not made here either: the decision ends in
+//! [`Decision::Prove`], the caller has the secret proved, and decides anew on the records of that
+//! moment.
 
+mod authorise;
+pub mod credential;
 mod directory;
+mod forward;
+mod intake;
+mod refusal;
 mod route;
 mod scope_rule;
+mod trail;
+mod verify;
 
+use http::{HeaderMap, HeaderName};
+use smallvec::SmallVec;
+
+pub use authorise::Permit;
 pub use directory::{Directory, Unavailable};
+pub use forward::{InjectNames, Injected};
+pub use intake::{Head, HeadLimits, RawHead};
+pub use refusal::{Code, Reason};
 pub use route::{Access, Captures, Found, Kind, Kinds, PathCase, Route, RouteError, RouteTable, captures};
 pub use scope_rule::{ScopeRules, ScopeTemplate, ScopeTemplateError, ScopeText};
+pub use trail::{Step, Trail};
+pub use verify::{Challenge, Verified};
+
+use crate::model::{AddressList, ProofKey, Timestamp};
+use forward::Names;
+use verify::{Circumstances, Unverified};
+
+/// How a request may go on.
+#[derive(Debug)]
+pub enum Pass {
+    /// Without identity: a public route, or a preflight.
+    Anonymous,
+    /// With the caller's own credentials, for an upstream that authenticates by itself.
+    Upstream,
+    /// In the name of a caller.
+    Permitted(Permit),
+}
+
+/// The outcome of a decision.
+#[derive(Debug)]
+pub enum Decision<'g> {
+    /// The request goes to the route's upstream.
+    Forward(&'g Route, Pass),
+    /// Only bcrypt can tell; decide anew when the secret is proved.
+    Prove(Challenge),
+    /// The request ends here.
+    Refuse(Reason),
+}
+
+/// What the engine is built from.
+#[derive(Debug)]
+pub struct GateSettings {
+    /// The routes.
+    pub routes: RouteTable,
+    /// The names that the upstream receives.
+    pub inject: InjectNames,
+    /// How opaque access tokens begin.
+    pub access_token_prefix: Box<str>,
+    /// Proxies whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: AddressList,
+    /// The limits of a request head.
+    pub limits: HeadLimits,
+    /// Under which proved bcrypt secrets are remembered.
+    pub proof_key: ProofKey,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Gate {
+    settings: GateSettings,
+    names: Names,
+}
+
+impl Gate {
+    /// Builds the engine.
+    pub fn new(settings: GateSettings) -> Self {
+        let names = Names::new(settings.inject.clone());
+        Self { settings, names }
+    }
+
+    /// Checks what every request must satisfy before anything is decided.
+    ///
+    /// # Errors
+    ///
+    /// The reason to refuse.
+    pub fn admit<'h>(&self, raw: &RawHead<'h>) -> Result<Head<'h>, Reason> {
+        intake::admit(raw, self.settings.limits, &self.names.all, &self.settings.trusted_proxies)
+    }
+
+    /// Decides one request at the time `now`.
+    pub fn decide<'g>(
+        &'g self,
+        head: &Head<'_>,
+        directory: &impl Directory,
+        now: Timestamp,
+        trail: &mut impl Trail,
+    ) -> Decision<'g> {
+        let path = self.settings.routes.fold(head.target.path());
+        let preflight = credential::is_preflight(head.method, head.headers);
+        let (index, route, captures) = match self.settings.routes.find(head.method, &path) {
+            Found::Route(index, route, captures) => (index, route, captures),
+            Found::MethodNotAllowed(allow) => {
+                return Decision::Refuse(Reason::MethodNotListed(allow.clone()));
+            }
+            Found::Nothing => return Decision::Refuse(Reason::NoRoute),
+        };
+        trail.step(Step::Route(index, route));
+        let (kinds, rules) = match &route.access {
+            Access::Public => return Decision::Forward(route, Pass::Anonymous),
+            Access::Upstream => return Decision::Forward(route, Pass::Upstream),
+            Access::Credentials(..) if preflight => {
+                trail.step(Step::Preflight);
+                return Decision::Forward(route, Pass::Anonymous);
+            }
+            Access::Credentials(kinds, rules) => (*kinds, rules),
+        };
+        let permit = credential::read(head.headers, kinds, &self.settings.access_token_prefix)
+            .map_err(Unverified::from)
+            .and_then(|presented| {
+                trail.step(Step::Presented(presented.kind()));
+                let with = Circumstances {
+                    headers: head.headers,
+                    query: head.target.query(),
+                    caller: head.caller,
+                    directory,
+                    proof_key: &self.settings.proof_key,
+                    now,
+                };
+                verify::verify(presented, &with, trail)
+            })
+            .and_then(|verified| {
+                authorise::authorise(verified, rules, head.method, &captures, trail).map_err(Unverified::from)
+            });
+        match permit {
+            Ok(permit) => Decision::Forward(route, Pass::Permitted(permit)),
+            Err(Unverified::Unproved(challenge)) => Decision::Prove(challenge),
+            Err(Unverified::Refused(reason)) => Decision::Refuse(reason),
+        }
+    }
+
+    /// The names to remove from the client's request, each as it is spelled there.
+    pub fn strip(&self, headers: &HeaderMap, pass: &Pass, trusted_peer: bool) -> SmallVec<[HeaderName; 8]> {
+        self.names.strip(headers, pass, trusted_peer)
+    }
+
+    /// The identity headers to set, from verified records only.
+    pub fn identity(&self, pass: &Pass) -> Injected {
+        self.names.identity(pass)
+    }
+
+    /// What the engine was built from.
+    pub fn settings(&self) -> &GateSettings {
+        &self.settings
+    }
+}

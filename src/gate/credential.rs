@@ -1,0 +1,149 @@
+//! What the caller presents. All field lines of each header are read; at most one kind survives.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+
+use super::refusal::Reason;
+use super::route::{Kind, Kinds};
+use crate::model::{ClientId, StoreId};
+use crate::wire::authorization::{self, Authorization, Shape};
+use crate::wire::query::{self, QueryStoreId};
+
+/// The public identifier of an app.
+pub const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
+/// An app's secret.
+pub const X_CLIENT_SECRET: HeaderName = HeaderName::from_static("x-client-secret");
+/// The store to act on.
+pub const X_STORE_ID: HeaderName = HeaderName::from_static("x-store-id");
+
+/// The longest client secret, in bytes; checked before anything is hashed.
+pub const MAX_SECRET_BYTES: usize = 256;
+
+/// One credential, read but not verified.
+#[derive(Clone, Copy)]
+pub enum Presented<'h> {
+    /// An opaque access token, well-formed.
+    Opaque(&'h [u8]),
+    /// Three dot-separated parts.
+    Session(&'h [u8]),
+    /// A well-formed client id and whatever came as its secret.
+    Client {
+        /// The client id.
+        id: &'h str,
+        /// The secret; `None` when no app could have it, so that it is judged after the id.
+        secret: Option<&'h [u8]>,
+    },
+}
+
+/// The field lines of one header. Lines are counted before emptiness: an empty line beside a filled
+/// one is a repeated header.
+#[derive(Clone, Copy)]
+enum Lines<'h> {
+    Absent,
+    One(&'h [u8]),
+    Repeated,
+}
+
+impl<'h> Lines<'h> {
+    fn of(headers: &'h HeaderMap, name: &HeaderName) -> Self {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => match value.as_bytes().trim_ascii() {
+                b"" => Self::Absent,
+                value => Self::One(value),
+            },
+            (Some(_), Some(_)) => Self::Repeated,
+        }
+    }
+
+    fn is_present(self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+}
+
+/// Reads the one credential of a request for a route that takes `accepted`.
+pub(super) fn read<'h>(
+    headers: &'h HeaderMap,
+    accepted: Kinds,
+    access_token_prefix: &str,
+) -> Result<Presented<'h>, Reason> {
+    let id = Lines::of(headers, &X_CLIENT_ID);
+    let secret = Lines::of(headers, &X_CLIENT_SECRET);
+    let bearer = match Lines::of(headers, &AUTHORIZATION) {
+        Lines::Repeated => return Err(Reason::RepeatedAuthorization),
+        Lines::Absent => None,
+        Lines::One(value) => match authorization::parse(value) {
+            Some(Authorization::Bearer(token)) => Some(token),
+            Some(Authorization::Other) | None => None,
+        },
+    };
+    let accept = |kind: Kind| match accepted.contains(kind) {
+        true => Ok(()),
+        false => Err(Reason::KindNotAccepted(accepted)),
+    };
+    match bearer {
+        Some(_) if id.is_present() || secret.is_present() => Err(Reason::TwoCredentials),
+        Some(b"") => Err(Reason::MissingCredential),
+        Some(token) => match authorization::shape(token, access_token_prefix) {
+            Shape::Opaque => accept(Kind::Bearer).map(|()| Presented::Opaque(token)),
+            Shape::Session => accept(Kind::Session).map(|()| Presented::Session(token)),
+            Shape::Unknown => Err(Reason::MalformedToken),
+        },
+        None if id.is_present() && secret.is_present() => {
+            accept(Kind::ClientCredentials)?;
+            client(id, secret)
+        }
+        None => Err(Reason::MissingCredential),
+    }
+}
+
+fn client<'h>(id: Lines<'h>, secret: Lines<'h>) -> Result<Presented<'h>, Reason> {
+    let Lines::One(id) = id else { return Err(Reason::RepeatedClientId) };
+    let Lines::One(secret) = secret else { return Err(Reason::RepeatedSecret) };
+    let id = std::str::from_utf8(id).ok().filter(|id| ClientId::is_well_formed(id.as_bytes()));
+    let id = id.ok_or(Reason::MalformedClientId)?;
+    let is_secret = secret.len() <= MAX_SECRET_BYTES && secret.iter().all(u8::is_ascii_graphic);
+    Ok(Presented::Client { id, secret: is_secret.then_some(secret) })
+}
+
+/// The store that client credentials name, in the header or in the query.
+pub(super) fn store_of_client(headers: &HeaderMap, query: Option<&str>) -> Result<StoreId, Reason> {
+    let in_header = sent_store(headers)?;
+    let in_query = match query::store_id(query) {
+        QueryStoreId::Absent => None,
+        QueryStoreId::Once(text) => Some(StoreId::parse(&text).map_err(|_| Reason::MalformedStoreId)?),
+        QueryStoreId::Repeated => return Err(Reason::RepeatedStoreId),
+    };
+    match (in_header, in_query) {
+        (Some(header), Some(query)) if header != query => Err(Reason::StoreIdsDiffer),
+        (Some(store), _) | (None, Some(store)) => Ok(store),
+        (None, None) => Err(Reason::MissingStoreId),
+    }
+}
+
+/// The store in `X-Store-Id`, if any.
+pub(super) fn sent_store(headers: &HeaderMap) -> Result<Option<StoreId>, Reason> {
+    match Lines::of(headers, &X_STORE_ID) {
+        Lines::Absent => Ok(None),
+        Lines::One(text) => StoreId::parse(text).map(Some).map_err(|_| Reason::MalformedStoreId),
+        Lines::Repeated => Err(Reason::RepeatedStoreId),
+    }
+}
+
+/// A CORS preflight (Fetch standard, section 4.9): it never carries credentials.
+pub(super) fn is_preflight(method: &http::Method, headers: &HeaderMap) -> bool {
+    method == http::Method::OPTIONS
+        && headers.contains_key(http::header::ORIGIN)
+        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl Presented<'_> {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Opaque(_) => Kind::Bearer,
+            Self::Session(_) => Kind::Session,
+            Self::Client { .. } => Kind::ClientCredentials,
+        }
+    }
+}

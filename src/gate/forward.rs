@@ -1,0 +1,118 @@
+//! What the upstream receives: strip every owned name in every spelling, then set from the permit.
+//!
+//! Strip and set are one plan, so that no route can have one without the other. The proxy applies it
+//! after its hop-by-hop clean-up; applied earlier, a client could delete identity headers by naming
+//! them in `Connection`.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+use super::Pass;
+use super::credential::{X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID};
+use crate::wire::field::OwnedNames;
+
+/// The names of the headers that the upstream receives: `[inject]` of the configuration.
+#[derive(Debug, Clone)]
+pub struct InjectNames {
+    /// The store's number.
+    pub store: HeaderName,
+    /// The scopes in force, separated by blanks.
+    pub scopes: HeaderName,
+    /// The client id of the calling app.
+    pub client: HeaderName,
+    /// The installation's number.
+    pub installation: HeaderName,
+    /// `oauth`, `session` or `client_credentials`.
+    pub method: HeaderName,
+    /// The user, where there is one.
+    pub subject: HeaderName,
+}
+
+impl Default for InjectNames {
+    fn default() -> Self {
+        Self {
+            store: X_STORE_ID,
+            scopes: HeaderName::from_static("x-scopes"),
+            client: X_CLIENT_ID,
+            installation: HeaderName::from_static("x-installation-id"),
+            method: HeaderName::from_static("x-auth-method"),
+            subject: HeaderName::from_static("x-subject"),
+        }
+    }
+}
+
+impl InjectNames {
+    fn all(&self) -> [&HeaderName; 6] {
+        [&self.store, &self.scopes, &self.client, &self.installation, &self.method, &self.subject]
+    }
+}
+
+/// Credentials that an upstream which authenticates by itself receives untouched.
+static CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID];
+
+/// Where a session token also travels, towards app backends; never a credential here.
+static X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
+
+/// Header families by which a proxy in front tells who called and what was asked. Believed from
+/// trusted proxies only.
+const FORWARDED: [&str; 4] = ["forwarded", "x-real-ip", "x-forwarded", "x-request-id"];
+const FORWARDED_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite-"];
+
+/// Every header name that speaks of identity, by who owns it.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Credentials and injected names: removed from every request that we vouch for.
+    pub(super) identity: OwnedNames,
+    forwarded: OwnedNames,
+    /// Both: what `Connection` may not name.
+    pub(super) all: OwnedNames,
+    inject: InjectNames,
+}
+
+/// Headers to set, in order.
+pub type Injected = SmallVec<[(HeaderName, HeaderValue); 6]>;
+
+impl Names {
+    pub(super) fn new(inject: InjectNames) -> Self {
+        let injected = inject.all().map(HeaderName::as_str);
+        let credentials = CREDENTIALS.each_ref().map(HeaderName::as_str);
+        let identity = || injected.iter().chain(&credentials).copied().chain([X_SESSION_TOKEN.as_str()]);
+        Self {
+            identity: OwnedNames::new(identity()),
+            forwarded: OwnedNames::new(FORWARDED).with_prefixes(FORWARDED_PREFIXES),
+            all: OwnedNames::new(identity().chain(FORWARDED)).with_prefixes(FORWARDED_PREFIXES),
+            inject,
+        }
+    }
+
+    /// The names to remove from the client's request, each as it is spelled there.
+    pub(super) fn strip(
+        &self,
+        headers: &HeaderMap,
+        pass: &Pass,
+        trusted_peer: bool,
+    ) -> SmallVec<[HeaderName; 8]> {
+        let untouched = |name: &HeaderName| matches!(pass, Pass::Upstream) && CREDENTIALS.contains(name);
+        headers
+            .keys()
+            .filter(|name| {
+                (self.identity.contains(name.as_str()) && !untouched(name))
+                    || (!trusted_peer && self.forwarded.contains(name.as_str()))
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// The identity headers, from verified records only.
+    pub(super) fn identity(&self, pass: &Pass) -> Injected {
+        let Pass::Permitted(permit) = pass else { return Injected::new() };
+        let names = &self.inject;
+        smallvec::smallvec![
+            (names.store.clone(), permit.store().header.clone()),
+            (names.scopes.clone(), permit.scopes().clone()),
+            (names.client.clone(), permit.app().header.clone()),
+            (names.installation.clone(), permit.installation().header.clone()),
+            (names.method.clone(), permit.kind().method_header()),
+        ]
+    }
+}

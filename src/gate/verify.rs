@@ -1,0 +1,250 @@
+//! From what was presented to who it is, through the records and the clock. The order of the checks
+//! is the contract's (section 4); the first failure decides, and nothing about stores is told to a
+//! caller who has not proved the secret.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::credential::{self, Presented};
+use super::directory::{Directory, Unavailable};
+use super::refusal::Reason;
+use super::route::Kind;
+use super::trail::{Step, Trail};
+use crate::model::{
+    AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, ScopeSet, Secret,
+    SecretHash, SecretMatch, Store, StoreId, StoreStatus, Timestamp, TokenDigest,
+};
+use crate::wire::session_token::{self, SessionToken};
+
+/// A caller whose credential was verified. Only this module makes one.
+#[derive(Debug)]
+pub struct Verified {
+    pub(super) kind: Kind,
+    pub(super) app: Arc<App>,
+    pub(super) installation: Arc<Installation>,
+    pub(super) store: Arc<Store>,
+    pub(super) scopes: Granted,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// The scopes in force: a token never reaches further than its installation.
+#[derive(Debug)]
+pub(super) enum Granted {
+    /// Those of the installation.
+    Installation,
+    /// Those of the token, all of which the installation has.
+    Token(Arc<AccessToken>),
+    /// What both have, where neither holds the other.
+    Both(ScopeSet),
+}
+
+impl Verified {
+    pub(super) fn scopes(&self) -> &ScopeSet {
+        match &self.scopes {
+            Granted::Installation => &self.installation.scopes,
+            Granted::Token(token) => token.scopes.as_ref().unwrap_or(&self.installation.scopes),
+            Granted::Both(scopes) => scopes,
+        }
+    }
+}
+
+/// A secret that only a bcrypt computation can judge. After it, the decision is taken anew.
+#[derive(Debug)]
+pub struct Challenge {
+    /// The app whose record remembers the proof.
+    pub app: Arc<App>,
+    /// What was presented.
+    pub secret: Secret,
+}
+
+/// Why verification ended without a verified caller.
+#[derive(Debug)]
+pub(super) enum Unverified {
+    Refused(Reason),
+    Unproved(Challenge),
+}
+
+impl From<Reason> for Unverified {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<Unavailable> for Unverified {
+    fn from(_: Unavailable) -> Self {
+        Self::Refused(Reason::ReplicaUnavailable)
+    }
+}
+
+/// What verification needs besides the credential.
+pub(super) struct Circumstances<'a, D> {
+    pub headers: &'a HeaderMap,
+    pub query: Option<&'a str>,
+    pub caller: IpAddr,
+    pub directory: &'a D,
+    pub proof_key: &'a ProofKey,
+    pub now: Timestamp,
+}
+
+pub(super) fn verify<D: Directory>(
+    presented: Presented<'_>,
+    with: &Circumstances<'_, D>,
+    trail: &mut impl Trail,
+) -> Result<Verified, Unverified> {
+    match presented {
+        Presented::Client { id, secret } => client(id, secret, with, trail),
+        Presented::Opaque(token) => opaque(token, with, trail),
+        Presented::Session(token) => session(token, with, trail),
+    }
+}
+
+fn client<D: Directory>(
+    id: &str,
+    secret: Option<&[u8]>,
+    with: &Circumstances<'_, D>,
+    trail: &mut impl Trail,
+) -> Result<Verified, Unverified> {
+    let Some(app) = with.directory.app(id)? else {
+        // The same work as for a wrong secret, so that time does not tell more than the message.
+        let decoy = AppSecret::new(0, SecretHash::Sha256([0; 32]), None);
+        std::hint::black_box(decoy.compare(secret.unwrap_or_default(), with.proof_key));
+        return Err(Reason::UnknownClient.into());
+    };
+    trail.step(Step::App(&app));
+    if app.status == AppStatus::Disabled {
+        return Err(Reason::AppDisabled.into());
+    }
+    check_address(&app, with)?;
+    let secret = secret.ok_or(Reason::WrongSecret)?;
+    match compare(&app, secret, with) {
+        SecretMatch::Equal => trail.step(Step::SecretEqual),
+        SecretMatch::Different => return Err(Reason::WrongSecret.into()),
+        SecretMatch::Unproved => {
+            let secret = Secret::new(String::from_utf8_lossy(secret).into_owned());
+            return Err(Unverified::Unproved(Challenge { app, secret }));
+        }
+    }
+    let store_id = credential::store_of_client(with.headers, with.query)?;
+    let installation = with.directory.installation(app.app_id, store_id)?;
+    let installation = installation.filter(|found| found.status == InstallationStatus::Active);
+    let installation = installation.ok_or(Reason::NotInstalled)?;
+    trail.step(Step::Installation(&installation));
+    let store = with.directory.store(store_id)?.ok_or(Reason::NotInstalled)?;
+    check_store(&store, trail)?;
+    let kind = Kind::ClientCredentials;
+    Ok(Verified { kind, app, installation, store, scopes: Granted::Installation, expires_at: None })
+}
+
+fn compare<D>(app: &App, secret: &[u8], with: &Circumstances<'_, D>) -> SecretMatch {
+    let mut outcome = SecretMatch::Different;
+    for generation in app.secrets.iter().filter(|generation| !generation.is_expired(with.now)) {
+        match generation.compare(secret, with.proof_key) {
+            SecretMatch::Equal => {
+                generation.note_use(with.now);
+                return SecretMatch::Equal;
+            }
+            SecretMatch::Unproved => outcome = SecretMatch::Unproved,
+            SecretMatch::Different => {}
+        }
+    }
+    outcome
+}
+
+fn opaque<D: Directory>(
+    token: &[u8],
+    with: &Circumstances<'_, D>,
+    trail: &mut impl Trail,
+) -> Result<Verified, Unverified> {
+    let token = with.directory.access_token(&TokenDigest::of(token))?.ok_or(Reason::UnknownToken)?;
+    trail.step(Step::Token(&token));
+    if token.revoked {
+        return Err(Reason::RevokedToken.into());
+    }
+    if with.now >= token.expires_at {
+        return Err(Reason::ExpiredToken.into());
+    }
+    let app = with.directory.app(token.client_id.as_str())?.ok_or(Reason::TokenWithoutInstallation)?;
+    trail.step(Step::App(&app));
+    if app.status == AppStatus::Disabled {
+        return Err(Reason::TokenWithoutInstallation.into());
+    }
+    check_address(&app, with)?;
+    let installation = with.directory.installation(token.app_id, token.store_id)?;
+    let installation = installation.ok_or(Reason::TokenWithoutInstallation)?;
+    let (store, expires_at) = (token.store_id, Some(token.expires_at));
+    let scopes = match &token.scopes {
+        None => Granted::Installation,
+        Some(own) if own.is_subset(&installation.scopes) => Granted::Token(token),
+        Some(own) => Granted::Both(own.intersection(&installation.scopes)),
+    };
+    in_store(Kind::Bearer, app, installation, store, scopes, expires_at, with, trail)
+}
+
+fn session<D: Directory>(
+    token: &[u8],
+    with: &Circumstances<'_, D>,
+    trail: &mut impl Trail,
+) -> Result<Verified, Unverified> {
+    let token = SessionToken::parse(token).map_err(Reason::Session)?;
+    let claims = &token.claims;
+    let installation = with.directory.installation_by_id(claims.installation_id)?;
+    let installation = installation.ok_or(Reason::SessionClaims)?;
+    let app = with.directory.app(installation.client_id.as_str())?.ok_or(Reason::SessionClaims)?;
+    trail.step(Step::App(&app));
+    let key = app.session_key.as_ref().ok_or(Reason::SessionSignature)?;
+    if !key.verify(token.signing_input, &token.signature) {
+        return Err(Reason::SessionSignature.into());
+    }
+    trail.step(Step::SignatureEqual);
+    session_token::check_times(claims, with.now).map_err(Reason::Session)?;
+    if claims.store_id != installation.store_id || claims.app_id != installation.app_id {
+        return Err(Reason::SessionClaims.into());
+    }
+    if app.status == AppStatus::Disabled {
+        return Err(Reason::TokenWithoutInstallation.into());
+    }
+    let (store, expires_at) = (claims.store_id, Some(claims.expires_at));
+    in_store(Kind::Session, app, installation, store, Granted::Installation, expires_at, with, trail)
+}
+
+/// The checks that both kinds of token share, once the app is known.
+#[allow(clippy::too_many_arguments)] // the parts of `Verified`, each checked here for the first time
+fn in_store<D: Directory>(
+    kind: Kind,
+    app: Arc<App>,
+    installation: Arc<Installation>,
+    store_id: StoreId,
+    scopes: Granted,
+    expires_at: Option<Timestamp>,
+    with: &Circumstances<'_, D>,
+    trail: &mut impl Trail,
+) -> Result<Verified, Unverified> {
+    trail.step(Step::Installation(&installation));
+    if installation.status != InstallationStatus::Active {
+        return Err(Reason::TokenWithoutInstallation.into());
+    }
+    let store = with.directory.store(store_id)?.ok_or(Reason::TokenWithoutInstallation)?;
+    check_store(&store, trail)?;
+    match credential::sent_store(with.headers)? {
+        Some(sent) if sent != store_id => Err(Reason::StoreMismatch.into()),
+        _ => Ok(Verified { kind, app, installation, store, scopes, expires_at }),
+    }
+}
+
+fn check_store(store: &Arc<Store>, trail: &mut impl Trail) -> Result<(), Reason> {
+    trail.step(Step::Store(store));
+    match store.status {
+        StoreStatus::Active => Ok(()),
+        StoreStatus::Suspended => Err(Reason::StoreSuspended),
+    }
+}
+
+fn check_address<D>(app: &App, with: &Circumstances<'_, D>) -> Result<(), Reason> {
+    if app.allowed_addresses.is_empty() || app.allowed_addresses.contains(with.caller) {
+        Ok(())
+    } else {
+        Err(Reason::AddressNotAllowed)
+    }
+}

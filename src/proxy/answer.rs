@@ -1,0 +1,60 @@
+//! Answers of the gateway itself. They keep the connection where the protocol allows it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::gate::Reason;
+
+/// The header that carries the request id, both ways.
+pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+
+/// How long the rest of an unread request body is read after an answer, to keep the connection.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Answers with a refusal. `keep` says whether the connection is still in step.
+pub(super) async fn refuse(
+    session: &mut Session,
+    reason: &Reason,
+    request_id: &HeaderValue,
+    keep: bool,
+) -> pingora::Result<()> {
+    let body = reason.body(request_id.to_str().unwrap_or_default());
+    let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header(X_REQUEST_ID, request_id.clone())?;
+    if let Some(challenge) = reason.challenge() {
+        head.insert_header(WWW_AUTHENTICATE, challenge)?;
+    }
+    if let Some(seconds) = reason.retry_after() {
+        head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+    }
+    if let Reason::MethodNotListed(allow) = reason {
+        head.insert_header(ALLOW, allow.clone())?;
+    }
+    // A client that waits for 100 (Continue) will not send its body now: nothing could be drained.
+    if !keep || session.req_header().headers.contains_key(EXPECT) {
+        session.set_keepalive(None);
+    } else {
+        session.set_close_on_response_before_downstream_finish(false);
+        session.set_total_drain_timeout(Some(DRAIN));
+    }
+    let bodiless = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(Some(Bytes::from(body)), true).await?;
+    }
+    if session.is_http2() && keep {
+        // An HTTP/2 stream that ends before its body has come in makes some clients drop the answer.
+        let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What is known of one request while it runs, and the record that is kept of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+
+use super::guard::InFlightRequest;
+use crate::gate::{Kind, Pass, Reason, Step, Trail};
+use crate::model::{App, Store};
+
+/// One request, from its head to its log line.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) started: Instant,
+    pub(super) request_id: HeaderValue,
+    /// The caller's address, once the head was admitted.
+    pub(super) caller: Option<IpAddr>,
+    pub(super) trusted_peer: bool,
+    /// Path and query as they are forwarded, where that is not what came in.
+    pub(super) rewritten: Option<http::Uri>,
+    pub(super) host: Option<HeaderValue>,
+    pub(super) upstream: usize,
+    pub(super) pass: Option<Pass>,
+    pub(super) refused: Option<Reason>,
+    pub(super) attempts: u32,
+    pub(super) sent_upstream: Option<Instant>,
+    pub(super) first_byte: Option<Instant>,
+    pub(super) known: Known,
+    /// Counts as under way until this is dropped, whatever becomes of the request.
+    pub(super) _in_flight: InFlightRequest,
+}
+
+/// Who and what a decision came across, for the log.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) route: Option<usize>,
+    pub(super) kind: Option<Kind>,
+    pub(super) app: Option<Arc<App>>,
+    pub(super) store: Option<Arc<Store>>,
+}
+
+impl Trail for Known {
+    fn step(&mut self, step: Step<'_>) {
+        match step {
+            Step::Route(index, _) => self.route = Some(index),
+            Step::Presented(kind) => self.kind = Some(kind),
+            Step::App(app) => self.app = Some(Arc::clone(app)),
+            Step::Store(store) => self.store = Some(Arc::clone(store)),
+            _ => {}
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream's answer was passed on.
+    Forwarded,
+    /// The gateway answered itself, with this reason.
+    Refused,
+    /// The client or the upstream broke off after the answer had begun, or before any could be sent.
+    Broken,
+}
+
+/// The record of one request, for metrics and the access log.
+#[derive(Debug)]
+pub struct Record {
+    /// `X-Request-Id`.
+    pub request_id: HeaderValue,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it was refused.
+    pub reason: Option<Reason>,
+    /// The status sent to the client; 0 when none was.
+    pub status: u16,
+    /// The method.
+    pub method: http::Method,
+    /// The position of the route.
+    pub route: Option<usize>,
+    /// The kind of credential presented.
+    pub kind: Option<Kind>,
+    /// The app that was found; not necessarily proved.
+    pub app: Option<Arc<App>>,
+    /// The store that the request acted on.
+    pub store: Option<Arc<Store>>,
+    /// The caller's address.
+    pub caller: Option<IpAddr>,
+    /// From the complete head to the end of the answer.
+    pub total: Duration,
+    /// From the request sent upstream to the first byte of its answer.
+    pub upstream: Option<Duration>,
+    /// Body bytes received from the client.
+    pub bytes_in: usize,
+    /// Body bytes sent to the client.
+    pub bytes_out: usize,
+}

@@ -1,0 +1,15 @@
+//! The only folder that names Pingora: its phases, the upstreams, local answers, the guard of each
+//! connection. It turns the phases into one decision of the gate and carries it out; it decides
+//! nothing itself.
+
+mod answer;
+mod context;
+mod forwarded;
+mod guard;
+mod service;
+mod upstream;
+
+pub use context::{Outcome, Record};
+pub use guard::{Guarded, InFlight};
+pub use service::{Recorder, StoreProxy};
+pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};

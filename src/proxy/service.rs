@@ -1,0 +1,335 @@
+//! Pingora's phases, turned into one decision and its consequences.
+
+use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::answer::{self, X_REQUEST_ID};
+use super::context::{Context, Known, Outcome, Record};
+use super::forwarded::{self, Origin, RequestIds};
+use super::guard::{self, InFlight, Reused};
+use super::upstream::Upstreams;
+use crate::gate::{Challenge, Decision, Directory, Gate, Pass, RawHead, Reason};
+use crate::hasher::{Hasher, Verdict};
+use crate::model::Timestamp;
+
+/// How often a decision is taken anew when the app's record changes while its secret is proved.
+const PROOF_ROUNDS: usize = 3;
+
+/// How long a client may take for each read of its body and each write of its answer.
+const CLIENT_IO: Duration = Duration::from_secs(60);
+
+/// Where the record of each request goes.
+pub trait Recorder: Send + Sync + 'static {
+    /// Takes the record of a request that ended. Called on a request thread: it must not block.
+    fn record(&self, record: Record);
+}
+
+/// The gateway as a Pingora proxy.
+pub struct StoreProxy<D> {
+    gate: Gate,
+    directory: D,
+    hasher: Hasher,
+    upstreams: Arc<Upstreams>,
+    recorder: Arc<dyn Recorder>,
+    in_flight: Arc<InFlight>,
+    request_ids: RequestIds,
+}
+
+/// What becomes of a request, without borrowing it.
+enum Next {
+    Forward { upstream: usize, pass: Pass },
+    Prove(Challenge),
+    Refuse(Reason),
+}
+
+impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's error when it has no randomness to give.
+    pub fn new(
+        gate: Gate,
+        directory: D,
+        hasher: Hasher,
+        upstreams: Arc<Upstreams>,
+        recorder: Arc<dyn Recorder>,
+        in_flight: Arc<InFlight>,
+    ) -> Result<Self, getrandom::Error> {
+        let request_ids = RequestIds::new()?;
+        Ok(Self { gate, directory, hasher, upstreams, recorder, in_flight, request_ids })
+    }
+
+    /// Admits and decides on the records of this moment.
+    fn decide(&self, session: &Session, context: &mut Context) -> Next {
+        let request = session.req_header();
+        // `:authority` replaces Host in HTTP/2; in HTTP/1 only Host counts.
+        let authority = match request.version {
+            http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
+            _ => None,
+        };
+        let raw = RawHead {
+            method: &request.method,
+            target: request.raw_path(),
+            authority,
+            headers: &request.headers,
+            peer: peer(session),
+        };
+        let head = match self.gate.admit(&raw) {
+            Ok(head) => head,
+            Err(reason) => return Next::Refuse(reason),
+        };
+        context.caller = Some(head.caller);
+        context.host = HeaderValue::from_str(head.host).ok();
+        if head.target.is_changed() {
+            // Not as a URI reference, in which a path that begins with two slashes is a host.
+            match http::uri::PathAndQuery::try_from(&*head.target.path_and_query()) {
+                Ok(target) => context.rewritten = Some(target.into()),
+                Err(_) => return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte)),
+            }
+        }
+        context.known = Known::default();
+        match self.gate.decide(&head, &self.directory, Timestamp::now(), &mut context.known) {
+            Decision::Forward(route, pass) => Next::Forward { upstream: route.upstream, pass },
+            Decision::Prove(challenge) => Next::Prove(challenge),
+            Decision::Refuse(reason) => Next::Refuse(reason),
+        }
+    }
+
+    /// Decides; where bcrypt is needed, has it computed and decides anew.
+    async fn settle(&self, session: &Session, context: &mut Context) -> Result<(usize, Pass), Reason>
+    where
+        Session: Sync,
+    {
+        for _ in 0..PROOF_ROUNDS {
+            let challenge = match self.decide(session, context) {
+                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
+                Next::Refuse(reason) => return Err(reason),
+                Next::Prove(challenge) => challenge,
+            };
+            match self.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
+                Verdict::Proved => {}
+                Verdict::Wrong => return Err(Reason::WrongSecret),
+                Verdict::Saturated => return Err(Reason::Saturated),
+            }
+        }
+        Err(Reason::Saturated) // the record changed faster than it could be proved
+    }
+}
+
+fn peer(session: &Session) -> IpAddr {
+    let address = session.client_addr().and_then(|address| address.as_inet());
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())
+}
+
+#[async_trait]
+impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context {
+            started: Instant::now(),
+            request_id: HeaderValue::from_static("-"),
+            caller: None,
+            trusted_peer: false,
+            rewritten: None,
+            host: None,
+            upstream: 0,
+            pass: None,
+            refused: None,
+            attempts: 0,
+            sent_upstream: None,
+            first_byte: None,
+            known: Known::default(),
+            _in_flight: self.in_flight.enter(),
+        }
+    }
+
+    /// No compression of ours: bodies pass as they are.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        guard::head_is_complete();
+        session.set_read_timeout(Some(CLIENT_IO));
+        session.set_write_timeout(Some(CLIENT_IO));
+        context.trusted_peer = self.gate.settings().trusted_proxies.contains(peer(session));
+        let sent = if context.trusted_peer {
+            forwarded::sent_request_id(&session.req_header().headers)
+        } else {
+            None
+        };
+        context.request_id = sent.unwrap_or_else(|| self.request_ids.next());
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        match self.settle(session, context).await {
+            Ok((upstream, pass)) => {
+                context.upstream = upstream;
+                context.pass = Some(pass);
+                Ok(false)
+            }
+            Err(reason) => {
+                // Where the end of the body is in doubt the connection is out of step.
+                let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
+                let answered = answer::refuse(session, &reason, &context.request_id, keep).await;
+                context.refused = Some(reason);
+                answered.map(|()| true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        context.attempts += 1;
+        let peer = self.upstreams.peer(context.upstream);
+        peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        // Forwarding demands a pass; without one nothing leaves.
+        let Some(pass) = &context.pass else {
+            return Error::e_explain(ErrorType::InternalError, "no decision was taken");
+        };
+        if let Some(uri) = &context.rewritten {
+            request.set_uri(uri.clone());
+        }
+        for name in self.gate.strip(&request.headers, pass, context.trusted_peer) {
+            request.remove_header(&name);
+        }
+        let origin = Origin {
+            peer: peer(session),
+            trusted_peer: context.trusted_peer,
+            tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+            host: context.host.as_ref(),
+            request_id: &context.request_id,
+        };
+        forwarded::set(request, &origin)?;
+        for (name, value) in self.gate.identity(pass) {
+            request.insert_header(name, value)?;
+        }
+        context.sent_upstream = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        context.first_byte = Some(Instant::now());
+        response.insert_header(X_REQUEST_ID, context.request_id.clone())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent: another server may be tried, each at most once.
+        error.set_retry((context.attempts as usize) < self.upstreams.size(context.upstream));
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        let reason = match (error.esource(), error.etype()) {
+            (
+                ErrorSource::Upstream,
+                ErrorType::ConnectTimedout
+                | ErrorType::TLSHandshakeTimedout
+                | ErrorType::ReadTimedout
+                | ErrorType::WriteTimedout,
+            ) => Some(Reason::UpstreamTimeout),
+            (ErrorSource::Upstream, _) => Some(Reason::UpstreamUnreachable),
+            (
+                ErrorSource::Downstream,
+                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+            ) => {
+                None // nobody is there to be answered
+            }
+            (ErrorSource::Downstream, _) => Some(Reason::Framing),
+            (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
+        };
+        let mut status = 0;
+        if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
+            status = reason.code().status().as_u16();
+            if let Err(error) = answer::refuse(session, &reason, &context.request_id, false).await {
+                tracing::debug!("an error could not be answered: {error}");
+            }
+            context.refused = Some(reason);
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    /// Failures have their line in the access log; what an upstream did is worth a warning there.
+    fn suppress_error_log(&self, _: &Session, context: &Context, error: &Error) -> bool {
+        if *error.esource() == ErrorSource::Upstream {
+            let id = context.request_id.to_str().unwrap_or_default();
+            tracing::warn!(request_id = id, "upstream failed: {:?}", error.etype());
+        }
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
+        let outcome = match (&context.refused, error) {
+            (Some(_), _) => Outcome::Refused,
+            (None, Some(_)) => Outcome::Broken,
+            (None, None) => Outcome::Forwarded,
+        };
+        let upstream = match (context.sent_upstream, context.first_byte) {
+            (Some(sent), Some(first)) => Some(first.saturating_duration_since(sent)),
+            _ => None,
+        };
+        let known = std::mem::take(&mut context.known);
+        self.recorder.record(Record {
+            request_id: context.request_id.clone(),
+            outcome,
+            reason: context.refused.take(),
+            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            method: session.req_header().method.clone(),
+            route: known.route,
+            kind: known.kind,
+            app: known.app,
+            store: known.store,
+            caller: context.caller,
+            total: context.started.elapsed(),
+            upstream,
+            bytes_in: session.body_bytes_read(),
+            bytes_out: session.body_bytes_sent(),
+        });
+    }
+
+    fn persist_connection_context(&self, _: &Session, _: &Context) -> Option<Box<dyn Any + Send + Sync>> {
+        Some(Box::new(Reused))
+    }
+}
