@@ -1,4 +1,5 @@
 //! storegate: an authentication gateway for commerce-platform store APIs.
 
+pub mod config;
 pub mod gate;
 pub mod model;
