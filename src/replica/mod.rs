@@ -39,3 +39,6 @@ pub use write::{
     AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, IssuedToken, NewApp, Prefixes, Revocation,
     SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, WriteError, Writer,
 };
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,7 @@ pub(super) fn is_nobody(error: &io::Error) -> bool {
 fn exchange(mut stream: UnixStream, position: Position) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    writeln!(stream, "{position}")?;
+    stream.write_all(format!("{position}\n").as_bytes())?; // one write: the other side may not wait for two
     read_line(stream)
 }
 

@@ -119,10 +119,9 @@ fn serve(mut stream: UnixStream, replica: &Replica) -> io::Result<()> {
     stream.set_write_timeout(Some(CLIENT_PATIENCE))?;
     // The number itself is not needed: catching up reads whatever is committed.
     wake::read_line(&stream)?;
-    match replica.catch_up() {
-        Ok(position) => writeln!(stream, "{position}"),
-        Err(_) => writeln!(stream, "unreadable"),
-    }
+    let answer =
+        replica.catch_up().map_or_else(|_| "unreadable\n".to_owned(), |reached| format!("{reached}\n"));
+    stream.write_all(answer.as_bytes())
 }
 
 /// Binds the first free name, `<file>.<pid>.sock`, mode 0600.
