@@ -79,6 +79,11 @@ impl Report {
         self.findings.borrow_mut().push(finding);
     }
 
+    /// Whether there is more to say already than is shown, so that costly advice can be left out.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.findings.borrow().len() > Self::MOST
+    }
+
     pub(super) fn syntax(&self, finding: Finding) {
         self.syntax.borrow_mut().push(finding);
     }
@@ -143,6 +148,16 @@ fn unknown(unknown: UnknownKey, keys: &BTreeSet<(String, &'static str)>) -> Find
         .help(help)
 }
 
+/// A sentence that repeats a part of the file is as long as a sentence.
+fn cut(mut text: String) -> String {
+    const LONGEST: usize = 600;
+    if let Some((at, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
 /// Where the lines of a text begin.
 struct Lines<'t> {
     text: &'t str,
@@ -181,9 +196,9 @@ impl<'t> Lines<'t> {
             line,
             column: place.start + 1,
             width: place.len().max(1),
-            message: finding.message,
-            expected: finding.expected,
-            help: finding.help,
+            message: cut(finding.message),
+            expected: finding.expected.map(cut),
+            help: finding.help.map(cut),
             excerpt: Excerpt::new(source, place, |key| self.keys.contains(key)),
         }
     }

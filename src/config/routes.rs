@@ -15,6 +15,13 @@ use super::scopes;
 use super::upstream::Upstream;
 use crate::gate::{Access, Kind, Kinds, PathCase, Route, RouteError, RouteTable};
 
+/// The most routes; comparing them takes time that grows faster than their number.
+const MOST: usize = 10_000;
+/// The longest path of a route, in bytes.
+const LONGEST_PATH: usize = 1024;
+/// The most methods of a route; there are eight standard ones.
+const MOST_METHODS: usize = 32;
+
 const MINIMAL: &str = r#"[upstream.api]
 servers = ["http://127.0.0.1:9000"]
 
@@ -40,6 +47,10 @@ pub(super) fn check(
         report.push(finding.help(format!("a file needs at least this:\n{MINIMAL}")).whole_file());
         return RouteTable::default();
     }
+    if let Some(first) = raw.routes.get(MOST) {
+        report.push(Finding::error(first.span.clone(), format!("there are more than {MOST} routes")));
+        return RouteTable::default();
+    }
     let targets = Targets::new(upstreams);
     let mut routes = Vec::new();
     let mut places = Vec::new();
@@ -52,11 +63,12 @@ pub(super) fn check(
             None => targets_known = false,
         }
         platform(raw, report);
-        let access = access(raw, report);
+        let path = path(raw, report);
+        let access = access(raw, path.as_ref().map(|path| *path.get_ref()), report);
         let methods = methods(raw, report);
         // A route with another mistake still takes part in the search for conflicts, as long as it
         // is known which requests it means.
-        if let (Some(path), Some(methods)) = (&raw.path, methods) {
+        if let (Some(path), Some(methods)) = (path, methods) {
             routes.push(Route {
                 pattern: (*path.get_ref()).into(),
                 methods,
@@ -117,7 +129,7 @@ impl<'u> Targets<'u> {
                 }
                 Finding::error(given.span(), format!("there is no upstream {}", quoted(name)))
                     .expected(format!("one of {}", listed()))
-                    .help(did_you_mean(name, names()))
+                    .help((!report.is_crowded()).then(|| did_you_mean(name, names())).flatten())
             }
         };
         report.push(finding.whole_file());
@@ -138,6 +150,15 @@ fn unusable(error: &RouteError, places: &[Range<usize>]) -> Finding {
     }
 }
 
+fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> raw::Text<'d> {
+    let given = raw.path.as_ref()?;
+    if given.get_ref().len() > LONGEST_PATH {
+        report.push(Finding::error(given.span(), format!("this path is longer than {LONGEST_PATH} bytes")));
+        return None;
+    }
+    Some(given.clone())
+}
+
 fn platform(raw: &raw::Route<'_>, report: &Report) {
     const OURS: &str = "selorax";
     const LATER: [&str; 4] = ["shopify", "elasticpath", "tiki", "standard"];
@@ -153,10 +174,10 @@ fn platform(raw: &raw::Route<'_>, report: &Report) {
     });
 }
 
-fn access(raw: &raw::Route<'_>, report: &Report) -> Access {
+fn access(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -> Access {
     let open = match auth(raw, report) {
         Some(Auth::Kinds(kinds)) => {
-            return Access::Credentials(kinds, scopes::check(raw, report).unwrap_or_default());
+            return Access::Credentials(kinds, scopes::check(raw, path, report).unwrap_or_default());
         }
         Some(Auth::Public) => Access::Public,
         Some(Auth::Upstream) => Access::Upstream,
@@ -236,6 +257,10 @@ fn methods(raw: &raw::Route<'_>, report: &Report) -> Option<Option<Box<[Method]>
     if given.get_ref().is_empty() {
         let finding = Finding::error(given.span(), "a route without methods serves nothing");
         report.push(finding.help("remove `methods` to serve all".to_owned()).whole_file());
+        return None;
+    }
+    if given.get_ref().len() > MOST_METHODS {
+        report.push(Finding::error(given.span(), format!("a route lists at most {MOST_METHODS} methods")));
         return None;
     }
     let mut methods: Vec<Method> = Vec::new();

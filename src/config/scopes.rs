@@ -14,11 +14,10 @@ use crate::gate::{ScopeRules, ScopeTemplate, ScopeTemplateError, captures};
 /// The most scopes that one request may need.
 const MOST: usize = 16;
 
-/// The scopes of a route that asks for credentials; `None` where they were refused.
-pub(super) fn check(raw: &raw::Route<'_>, report: &Report) -> Option<ScopeRules> {
-    let path = raw.path.as_ref().map_or("", |path| path.get_ref());
-    // A path that cannot be used is reported as such; its scopes are not judged.
-    let names = captures(path).ok();
+/// The scopes of a route that asks for credentials; `None` where they were refused. Where the path
+/// cannot be used, which is reported elsewhere, its scopes are not judged.
+pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -> Option<ScopeRules> {
+    let names = path.and_then(|path| captures(path).ok());
     let names = names.as_deref();
     match &raw.scopes {
         raw::Scopes::Absent => {
