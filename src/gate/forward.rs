@@ -12,7 +12,7 @@ use super::credential::{X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID};
 use crate::wire::field::OwnedNames;
 
 /// The names of the headers that the upstream receives: `[inject]` of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InjectNames {
     /// The store's number.
     pub store: HeaderName,
@@ -42,7 +42,8 @@ impl Default for InjectNames {
 }
 
 impl InjectNames {
-    fn all(&self) -> [&HeaderName; 6] {
+    /// All of them.
+    pub fn all(&self) -> [&HeaderName; 6] {
         [&self.store, &self.scopes, &self.client, &self.installation, &self.method, &self.subject]
     }
 }
