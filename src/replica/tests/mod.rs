@@ -2,6 +2,7 @@
 
 mod failure;
 mod freshness;
+mod importing;
 mod stress;
 mod writing;
 
