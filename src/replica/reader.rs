@@ -18,12 +18,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
-use super::cache::Cache;
 use super::file::{self, Identity, OpenError};
 use super::journal::{self, Change, Mark, Position};
 use super::pool::Pool;
 use super::read::ReadError;
 use super::seal::{self, Sealer};
+use crate::cache::Cache;
 use crate::gate::Unavailable;
 use crate::model::{
     AccessToken, App, AppId, ClientId, Installation, InstallationId, Store, StoreId, TokenDigest,
