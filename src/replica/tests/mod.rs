@@ -131,3 +131,14 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// The gateway's threads share a replica; a writer moves to a worker thread.
+#[test]
+fn they_may_cross_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Replica>();
+    sent::<Writer>();
+    sent::<Committed<CreatedApp>>();
+    sent::<Watch>();
+}
