@@ -17,6 +17,7 @@
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
 mod cache;
+mod complaints;
 mod directory;
 mod file;
 mod import;

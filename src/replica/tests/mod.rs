@@ -1,5 +1,6 @@
 //! The replica through its public surface. One fixture; each file one promise.
 
+mod crash;
 mod failure;
 mod freshness;
 mod importing;
