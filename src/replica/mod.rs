@@ -16,6 +16,7 @@
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
+mod complaints;
 mod directory;
 mod file;
 mod import;
