@@ -86,6 +86,13 @@ impl ScopeSet {
     }
 }
 
+/// No scopes.
+impl Default for ScopeSet {
+    fn default() -> Self {
+        Self::from_list(Vec::new())
+    }
+}
+
 impl PartialEq for ScopeSet {
     fn eq(&self, other: &Self) -> bool {
         self.sorted == other.sorted

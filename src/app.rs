@@ -1,0 +1,12 @@
+//! The composition root: builds every part from [`Config`], hands them to Pingora, and ends them. It
+//! decides nothing.
+//!
+//! The life of a gateway is ours, not Pingora's: listeners are bound here, so that a port of 0 is
+//! known and a taken one is an error; shutdown waits for requests, not for the clock.
+
+mod lifecycle;
+mod parts;
+
+pub(crate) use lifecycle::Signals;
+pub use lifecycle::{Addresses, Gateway, StartError, run};
+pub(crate) use parts::gate;

@@ -1,0 +1,252 @@
+//! Start, serve, stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pingora::listeners::tls::TlsSettings;
+use pingora::server::Fds;
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::parts::{self, Parts};
+use crate::admin;
+use crate::config::{Config, Tls};
+use crate::proxy::{Guarded, InFlight, Upstreams};
+use crate::replica::{OpenError, Watch};
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}: {error}; {}", listen_help(error))]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The replica cannot be opened.
+    #[error(transparent)]
+    Replica(#[from] OpenError),
+    /// Certificate or key of the public listener.
+    #[error("server.tls: {0}")]
+    Tls(String),
+    /// No certificate authorities are installed, and an upstream is spoken to over TLS.
+    #[error("no certificate authorities were found on this machine, and an upstream uses https: {0}; install the package ca-certificates")]
+    Authorities(String),
+    /// The access log's file.
+    #[error("cannot write the access log to {path}: {error}")]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The operating system refuses threads, randomness or signals.
+    #[error("the operating system refuses what the gateway needs: {0}")]
+    System(#[from] io::Error),
+    /// The operating system has no randomness.
+    #[error("the operating system gives no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+fn listen_help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has the port; choose another, or 0 for a free one",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has the address",
+        _ => "check server.listen and admin.listen",
+    }
+}
+
+/// Where a gateway listens.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// The public listeners.
+    pub public: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
+/// A gateway that accepts requests.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where it listens.
+    pub addresses: Addresses,
+    grace_period: Duration,
+    draining: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    in_flight: Arc<InFlight>,
+    proxy: JoinHandle<()>,
+    admin: JoinHandle<()>,
+    resolver: JoinHandle<()>,
+    _watch: Watch,
+}
+
+impl Gateway {
+    /// Binds, opens the replica, and accepts requests. Runs on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing listens then.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let public: Vec<TcpListener> =
+            config.server.listen.iter().map(|address| bind(*address)).collect::<Result<_, _>>()?;
+        let admin_listener = bind(config.admin.listen)?;
+        let addresses = Addresses {
+            public: public.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?,
+            admin: admin_listener.local_addr()?,
+        };
+        let tls = config.server.tls.as_ref().map(read_tls).transpose()?;
+        let (grace_period, header_timeout) = (config.server.grace_period, config.server.header_timeout);
+        let Parts { proxy, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
+        let watch = replica.watch()?;
+
+        let mut service = Service::new("storegate".to_owned(), Guarded::new(proxy, header_timeout));
+        let mut fds = Fds::new();
+        for (number, listener) in public.into_iter().enumerate() {
+            // The label is only a key: several listeners may be configured with port 0.
+            let label = format!("public-{number}");
+            fds.add(label.clone(), listener.into_raw_fd());
+            match &tls {
+                None => service.add_tcp(&label),
+                Some((cert, key)) => {
+                    let mut settings = TlsSettings::intermediate(cert, key)
+                        .map_err(|error| StartError::Tls(error.to_string()))?;
+                    settings.enable_h2();
+                    service.add_tls_with_settings(&label, None, settings);
+                }
+            }
+        }
+        let (stop, stopped) = watch::channel(false);
+        let fds = Arc::new(parking_lot::Mutex::new(fds));
+        let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
+
+        let draining = Arc::new(AtomicBool::new(false));
+        let status = parts::Status {
+            replica,
+            telemetry,
+            in_flight: Arc::clone(&in_flight),
+            draining: Arc::clone(&draining),
+        };
+        let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
+        let router = admin::router(Arc::new(status));
+        let admin = tokio::spawn(async move {
+            if let Err(error) = axum::serve(admin_listener, router).await {
+                tracing::error!("the admin listener ended: {error}");
+            }
+        });
+        let resolver = tokio::spawn(Upstreams::keep_resolved(upstreams));
+        Ok(Self { addresses, grace_period, draining, stop, in_flight, proxy, admin, resolver, _watch: watch })
+    }
+
+    /// Stops accepting, lets running requests finish within the grace period, and ends. Returns how
+    /// many requests were cut.
+    pub async fn stop(mut self) -> usize {
+        self.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(true); // fails only when the service has ended by itself
+        let drained = async {
+            let _ = (&mut self.proxy).await;
+            self.in_flight.drained().await;
+        };
+        let _ = tokio::time::timeout(self.grace_period, drained).await;
+        self.resolver.abort();
+        self.admin.abort();
+        self.in_flight.count()
+    }
+}
+
+/// Serves until SIGTERM or SIGINT; a second one ends at once. `ready` is called when requests are
+/// accepted.
+///
+/// # Errors
+///
+/// [`StartError`].
+pub fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.server.threads)
+        .thread_name("storegate")
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let gateway = Gateway::start(config).await?;
+        ready(&gateway.addresses);
+        serve_until(gateway, &mut signals).await;
+        Ok(())
+    })
+    // The runtime is dropped here: what still runs past the grace period is cut.
+}
+
+/// Waits for a signal and stops the gateway; a second signal ends the process.
+async fn serve_until(gateway: Gateway, signals: &mut Signals) {
+    let name = signals.next().await;
+    tracing::info!(requests = gateway.in_flight.count(), "{name}: no new requests; a second signal ends at once");
+    tokio::select! {
+        cut = gateway.stop() => match cut {
+            0 => tracing::info!("stopped"),
+            cut => tracing::warn!("stopped; {cut} requests were cut at the end of the grace period"),
+        },
+        name = signals.next() => {
+            tracing::warn!("{name}: ended at once");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their default action.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one and names it.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error| StartError::Listen { address, error })
+}
+
+/// Checks certificate and key before Pingora, which would panic on bad ones.
+fn read_tls(tls: &Tls) -> Result<(String, String), StartError> {
+    let text = |path: &std::path::Path| {
+        path.to_str().map(str::to_owned).ok_or_else(|| StartError::Tls(format!("{path:?} is not UTF-8")))
+    };
+    let (cert, key) = (text(&tls.cert)?, text(&tls.key)?);
+    let bad = |why: String| StartError::Tls(format!("{cert} and {key}: {why}"));
+    let loaded = pingora::tls::load_certs_and_key_files(&cert, &key).map_err(|error| bad(error.to_string()))?;
+    let (certs, private) =
+        loaded.ok_or_else(|| bad("no certificate, or no private key, was found in them".to_owned()))?;
+    pingora::tls::install_default_crypto_provider();
+    pingora::tls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(certs, private)
+        .map_err(|error| bad(error.to_string()))?;
+    Ok((cert, key))
+}

@@ -1,0 +1,144 @@
+//! The parts of a gateway, each built from its section of the configuration.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+
+use super::StartError;
+use crate::admin;
+use crate::config::{self, Config};
+use crate::gate::{Gate, GateSettings, HeadLimits};
+use crate::hasher::Hasher;
+use crate::model::ProofKey;
+use crate::proxy::{InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+use crate::replica::{self, Replica};
+use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
+
+pub(super) struct Parts {
+    pub(super) proxy: HttpProxy<StoreProxy<Arc<Replica>>>,
+    pub(super) replica: Arc<Replica>,
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
+    let replica = Replica::open(
+        &config.replica.path,
+        replica::Options {
+            readers: config.server.threads + 1,
+            cache_entries: NonZeroUsize::new(config.replica.cache_entries).unwrap_or(NonZeroUsize::MIN),
+            key_file: config.replica.key_file.clone(),
+        },
+    )?;
+    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let telemetry = Arc::new(telemetry(&config.log, routes)?);
+    let metrics = Arc::clone(&telemetry.metrics);
+    replica.on_enforced(move |delay, entries| {
+        for _ in 0..entries {
+            metrics.enforcement_delay.observe(delay.as_secs_f64());
+        }
+    });
+    let proof_key = ProofKey::random()?;
+    let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let conf = Arc::new(server_conf(&config)?);
+    let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
+    let gate = gate(config, proof_key);
+    let in_flight = Arc::new(InFlight::default());
+    let recorder = Arc::clone(&telemetry);
+    let inner = StoreProxy::new(
+        gate,
+        Arc::clone(&replica),
+        hasher,
+        Arc::clone(&upstreams),
+        recorder,
+        Arc::clone(&in_flight),
+    )?;
+    let mut proxy = HttpProxy::new(inner, conf);
+    proxy.handle_init_modules();
+    Ok(Parts { proxy, replica, upstreams, telemetry, in_flight })
+}
+
+/// The engine, as `run` and `explain` use it.
+pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
+    Gate::new(GateSettings {
+        routes: config.routes,
+        inject: config.inject,
+        access_token_prefix: config.credentials.access_token_prefix.into(),
+        trusted_proxies: config.server.trusted_proxies,
+        limits: HeadLimits { bytes: config.server.max_head_bytes, fields: config.server.max_header_fields },
+        proof_key,
+    })
+}
+
+fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telemetry, StartError> {
+    let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
+        Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
+        Destination::Off | Destination::Stdout => StartError::System(error),
+    })?;
+    let metrics = Metrics::new().map_err(std::io::Error::other)?;
+    Ok(Telemetry { metrics: Arc::new(metrics), access_log })
+}
+
+fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
+    let mut conf = ServerConf {
+        threads: config.server.threads,
+        // Each attempt is one server's; a retry is asked for only before anything was sent.
+        max_retries: 8,
+        ..ServerConf::default()
+    };
+    let tls = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
+    if tls.clone().any(|server| server.scheme == config::Scheme::Https) {
+        let found = pingora::tls::load_native_certs();
+        found.map_err(|error| StartError::Authorities(error.to_string()))?;
+    } else {
+        // Pingora panics where the machine has no certificate authorities, even if none is needed.
+        conf.ca_file = Some("/dev/null".to_owned());
+    }
+    Ok(conf)
+}
+
+fn upstream(upstream: &config::Upstream) -> Upstream {
+    let server = |server: &config::UpstreamServer| UpstreamServer {
+        scheme: match server.scheme {
+            config::Scheme::Http => Scheme::Http,
+            config::Scheme::Https => Scheme::Https,
+        },
+        host: server.host.as_str().into(),
+        port: server.port,
+    };
+    Upstream {
+        name: upstream.name.as_str().into(),
+        servers: upstream.servers.iter().map(server).collect(),
+        timeouts: UpstreamTimeouts {
+            connect: upstream.connect_timeout,
+            read: upstream.read_timeout,
+            write: upstream.write_timeout,
+        },
+    }
+}
+
+/// What the admin listener is told.
+pub(super) struct Status {
+    pub(super) replica: Arc<Replica>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+impl admin::Status for Status {
+    fn reasons_not_ready(&self) -> Vec<String> {
+        let draining = self.draining.load(Ordering::Acquire).then(|| "shutting down".to_owned());
+        let replica = self.replica.health().problem.map(|problem| format!("replica: {problem}"));
+        draining.into_iter().chain(replica).collect()
+    }
+
+    fn metrics(&self) -> &Metrics {
+        let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
+        self.telemetry.metrics.in_flight.set(count);
+        &self.telemetry.metrics
+    }
+}

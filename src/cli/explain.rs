@@ -1,0 +1,217 @@
+//! `storegate explain`: the live engine on the local replica, telling every step.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Serialize;
+
+use super::failure::{Failure, load};
+use super::output::Output;
+use crate::app;
+use crate::gate::{Decision, Pass, RawHead, Reason, Step, Trail};
+use crate::hasher::{Hasher, Verdict};
+use crate::model::{ProofKey, Timestamp};
+use crate::replica::{self, Replica};
+
+/// Tell every step of the decision on a request
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A header field of the request; may be repeated
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The caller's address
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    from: IpAddr,
+    /// The method
+    method: String,
+    /// The URL, or only its path and query
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Explanation {
+    decision: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    steps: Vec<String>,
+    removed: Vec<String>,
+    injected: Vec<Injected>,
+}
+
+#[derive(Serialize)]
+struct Injected {
+    name: String,
+    value: String,
+}
+
+/// Keeps each step as a sentence.
+#[derive(Default)]
+struct Telling(Vec<String>);
+
+impl Trail for Telling {
+    fn step(&mut self, step: Step<'_>) {
+        self.0.push(match step {
+            Step::Route(_, route) => format!("route {}", route.pattern),
+            Step::Preflight => "a CORS preflight carries no credentials".to_owned(),
+            Step::Presented(kind) => format!("presented: {}", kind.name()),
+            Step::App(app) => format!("app {} ({:?})", app.client_id, app.status).to_lowercase(),
+            Step::SecretEqual => "the client secret is the app's".to_owned(),
+            Step::SignatureEqual => "the signature is of the app's signing key".to_owned(),
+            Step::Token(token) => format!("the token is known; it is for store {}", token.store_id),
+            Step::Installation(found) => {
+                format!("installation {} of {} in store {}", found.installation_id, found.client_id, found.store_id)
+            }
+            Step::Store(store) => format!("store {} ({:?})", store.store_id, store.status).to_lowercase(),
+            Step::Scope(scope) => format!("scope {scope} is granted"),
+        });
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(self, config: &Path, output: &Output) -> Result<(), Failure> {
+        let config = load(config)?;
+        let method = Method::from_bytes(self.method.as_bytes())
+            .map_err(|_| Failure::Usage(format!("{:?} is not a method", self.method)))?;
+        let mut headers = HeaderMap::new();
+        for header in &self.headers {
+            let (name, value) = parse_header(header)?;
+            headers.append(name, value);
+        }
+        if !headers.contains_key(http::header::HOST) {
+            let host = HeaderValue::from_str(host(&self.url)).map_err(|_| Failure::Usage("the URL's host is malformed".into()))?;
+            headers.insert(http::header::HOST, host);
+        }
+        let options = replica::Options { key_file: config.replica.key_file.clone(), ..replica::Options::default() };
+        let replica = Replica::open(&config.replica.path, options).map_err(Failure::failed)?;
+        let proof_key = ProofKey::random().map_err(Failure::failed)?;
+        let hasher = Hasher::start(1, 1, proof_key.clone()).map_err(Failure::failed)?;
+        let upstreams: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.to_string()).collect();
+        let gate = app::gate(config, proof_key);
+
+        let raw =
+            RawHead { method: &method, target: self.url.as_bytes(), authority: None, headers: &headers, peer: self.from };
+        let mut telling = Telling::default();
+        let head = match gate.admit(&raw) {
+            Ok(head) => head,
+            Err(reason) => return print(output, refused(&reason, telling, None)),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
+        for _ in 0..2 {
+            telling.0.clear();
+            match gate.decide(&head, &replica, Timestamp::now(), &mut telling) {
+                Decision::Refuse(reason) => return print(output, refused(&reason, telling, Some(head.target.path()))),
+                Decision::Prove(challenge) => {
+                    let proof = hasher.prove(challenge.app, challenge.secret, Timestamp::now());
+                    if runtime.block_on(proof) != Verdict::Proved {
+                        return print(output, refused(&Reason::WrongSecret, telling, Some(head.target.path())));
+                    }
+                }
+                Decision::Forward(route, pass) => {
+                    let removed = gate.strip(&headers, &pass, gate.settings().trusted_proxies.contains(self.from));
+                    let injected = gate.identity(&pass);
+                    let explanation = Explanation {
+                        decision: match pass {
+                            Pass::Permitted(_) => "forward",
+                            Pass::Anonymous => "forward without identity",
+                            Pass::Upstream => "forward with the caller's own credentials",
+                        },
+                        status: 200,
+                        code: None,
+                        message: None,
+                        reason: None,
+                        route: Some(route.pattern.to_string()),
+                        upstream: upstreams.get(route.upstream).cloned(),
+                        target: Some(head.target.path_and_query().into_owned()),
+                        steps: telling.0,
+                        removed: removed.iter().map(ToString::to_string).collect(),
+                        injected: injected
+                            .iter()
+                            .map(|(name, value)| Injected {
+                                name: name.to_string(),
+                                value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                            })
+                            .collect(),
+                    };
+                    return print(output, explanation);
+                }
+            }
+        }
+        Err(Failure::Failed("the app's record changes faster than its secret can be proved".to_owned()))
+    }
+}
+
+fn refused(reason: &Reason, telling: Telling, path: Option<&str>) -> Explanation {
+    let code = reason.code();
+    Explanation {
+        decision: "refuse",
+        status: code.status().as_u16(),
+        code: Some(code.name()),
+        message: Some(reason.message().into_owned()),
+        reason: Some(reason.to_string()),
+        route: None,
+        upstream: None,
+        target: path.map(str::to_owned),
+        steps: telling.0,
+        removed: Vec::new(),
+        injected: Vec::new(),
+    }
+}
+
+fn print(output: &Output, explanation: Explanation) -> Result<(), Failure> {
+    output.result(&explanation, text);
+    Ok(())
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    for (number, step) in explanation.steps.iter().enumerate() {
+        text.push_str(&format!("{:>2}. {step}\n", number + 1));
+    }
+    match (&explanation.code, &explanation.reason) {
+        (Some(code), Some(reason)) => {
+            text.push_str(&format!("=> refused: {} {code}: {reason}\n", explanation.status));
+            if let Some(message) = &explanation.message {
+                text.push_str(&format!("   the caller is told: {message}\n"));
+            }
+        }
+        _ => {
+            let upstream = explanation.upstream.as_deref().unwrap_or_default();
+            text.push_str(&format!("=> {}, to upstream {upstream}\n", explanation.decision));
+            text.push_str(&format!("   target: {}\n", explanation.target.as_deref().unwrap_or_default()));
+            for name in &explanation.removed {
+                text.push_str(&format!("   removed: {name}\n"));
+            }
+            for header in &explanation.injected {
+                text.push_str(&format!("   set: {}: {}\n", header.name, header.value));
+            }
+        }
+    }
+    text
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
+    // The value may be a secret: it is not quoted.
+    let wrong = || Failure::Usage("a header is written 'Name: value'".to_owned());
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+    let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+    Ok((name, value))
+}
+
+/// The host of an absolute URL, which a client would send as `Host`.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("localhost", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}

@@ -1,0 +1,99 @@
+//! The command line, one file per command. Results go to standard output, messages to standard
+//! error. Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.
+
+mod app;
+mod change;
+mod check;
+mod demo;
+mod explain;
+mod failure;
+mod import;
+mod input;
+mod install;
+mod output;
+mod run;
+mod session;
+mod store;
+mod token;
+mod when;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::Output;
+
+/// An authentication gateway for commerce-platform store APIs.
+#[derive(Debug, Parser)]
+#[command(name = "storegate", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = "gateway.toml")]
+    config: PathBuf,
+
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; prints one line `ready` with the bound addresses
+    Run,
+    /// Try it: a sample store API behind a gateway, with seeded credentials
+    Demo(demo::Arguments),
+    /// Check the configuration
+    Check(check::Arguments),
+    /// Stores: the tenants that requests act on
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Apps: the clients that call
+    #[command(subcommand)]
+    App(app::Command),
+    /// Install an app in a store
+    Install(install::Install),
+    /// End an app's installation in a store
+    Uninstall(install::Uninstall),
+    /// Access tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Session tokens of embedded apps
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Take over stores, apps, installations and tokens; all or nothing
+    Import(import::Arguments),
+    /// Tell every step of the decision on a request
+    Explain(explain::Arguments),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse(); // ends with 2 for wrong use, 0 for --help
+    let output = Output { json: arguments.json };
+    match dispatch(arguments, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&output),
+    }
+}
+
+fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
+    let config = &*arguments.config;
+    match arguments.command {
+        Command::Run => run::run(config),
+        Command::Demo(demo) => demo.run(),
+        Command::Check(check) => check.run(config, output),
+        Command::Store(command) => command.run(config, output),
+        Command::App(command) => command.run(config, output),
+        Command::Install(install) => install.run(config, output),
+        Command::Uninstall(uninstall) => uninstall.run(config, output),
+        Command::Token(command) => command.run(config, output),
+        Command::Session(command) => command.run(config, output),
+        Command::Import(import) => import.run(config, output),
+        Command::Explain(explain) => explain.run(config, output),
+    }
+}

@@ -1,0 +1,94 @@
+//! `storegate store …`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::change::{finish, store_id, writer};
+use super::failure::Failure;
+use super::output::{Output, table};
+use crate::model::{StoreId, StoreStatus};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Add a store
+    Add {
+        /// The platform's number for it
+        #[arg(value_parser = store_id)]
+        store_id: StoreId,
+        /// What people call it
+        #[arg(long)]
+        name: Option<String>,
+        /// The domain by which callers of the Shopify dialect name it
+        #[arg(long)]
+        domain: Option<String>,
+        /// The organization that owns it
+        #[arg(long, value_name = "ORG")]
+        organization: Option<String>,
+    },
+    /// Refuse every request to a store with 403 store_suspended, until it is resumed
+    Suspend {
+        /// The store
+        #[arg(value_parser = store_id)]
+        store_id: StoreId,
+    },
+    /// End a suspension
+    Resume {
+        /// The store
+        #[arg(value_parser = store_id)]
+        store_id: StoreId,
+    },
+    /// Show all stores
+    List,
+}
+
+impl Command {
+    pub(super) fn run(self, config: &Path, output: &Output) -> Result<(), Failure> {
+        let mut writer = writer(config)?;
+        let mut set = |store_id: StoreId, status: StoreStatus, word: &str| {
+            let committed = writer.set_store_status(store_id, status).map_err(Failure::failed)?;
+            let json = |(): &()| json!({"store_id": store_id.get(), "status": word});
+            finish(output, committed, json, |()| format!("store {store_id} is {word}"))
+        };
+        match self {
+            Self::Suspend { store_id } => set(store_id, StoreStatus::Suspended, "suspended"),
+            Self::Resume { store_id } => set(store_id, StoreStatus::Active, "active"),
+            Self::Add { store_id, name, domain, organization } => {
+                let committed = writer
+                    .add_store(store_id, name.as_deref(), domain.as_deref(), organization.as_deref())
+                    .map_err(Failure::failed)?;
+                let json = |(): &()| {
+                    json!({
+                        "store_id": store_id.get(), "name": name, "domain": domain,
+                        "organization": organization, "status": "active",
+                    })
+                };
+                finish(output, committed, json, |()| format!("store {store_id} is added"))
+            }
+            Self::List => {
+                let stores = writer.stores().map_err(Failure::failed)?;
+                let rows: Vec<_> = stores
+                    .iter()
+                    .map(|store| {
+                        json!({
+                            "store_id": store.store_id, "name": store.name, "domain": store.domain,
+                            "organization": store.organization, "status": store.status,
+                            "created_at": store.created_at,
+                        })
+                    })
+                    .collect();
+                output.result(&rows, |_| {
+                    let cells: Vec<_> = stores
+                        .iter()
+                        .map(|store| {
+                            let domain = store.domain.clone().unwrap_or_default();
+                            vec![store.store_id.to_string(), store.status.clone(), store.name.clone(), domain]
+                        })
+                        .collect();
+                    table(&["STORE", "STATUS", "NAME", "DOMAIN"], &cells)
+                });
+                Ok(())
+            }
+        }
+    }
+}

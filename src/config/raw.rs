@@ -1,0 +1,285 @@
+//! gateway.toml as the operator wrote it: every key with its place, nothing judged yet. Nothing
+//! reads these types after the configuration has been checked.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::{Given, Section};
+use super::report::Report;
+
+pub(super) type Text<'d> = Given<&'d str>;
+pub(super) type Texts<'d> = Given<Vec<Spanned<&'d str>>>;
+pub(super) type Number = Given<i64>;
+/// A value that may be a string, a list or a table.
+pub(super) type Any<'d> = Option<&'d Spanned<DeValue<'d>>>;
+
+#[derive(Debug)]
+pub(super) struct Document<'d> {
+    pub(super) server: Server<'d>,
+    pub(super) admin: Admin<'d>,
+    pub(super) replica: Replica<'d>,
+    pub(super) credentials: Credentials<'d>,
+    pub(super) hasher: Hasher,
+    pub(super) upstreams: Vec<Upstream<'d>>,
+    pub(super) inject: Inject<'d>,
+    pub(super) routes: Vec<Route<'d>>,
+    /// Whether something stands there that is no route.
+    pub(super) has_other_routes: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Server<'d> {
+    pub(super) listen: Texts<'d>,
+    pub(super) threads: Number,
+    pub(super) trusted_proxies: Texts<'d>,
+    pub(super) unsafe_trust_any_proxy: Given<bool>,
+    pub(super) header_timeout: Text<'d>,
+    pub(super) grace_period: Text<'d>,
+    pub(super) path_case: Text<'d>,
+    pub(super) max_head_bytes: Number,
+    pub(super) max_header_fields: Number,
+    pub(super) tls: Option<Tls<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Tls<'d> {
+    pub(super) cert: Text<'d>,
+    pub(super) key: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Admin<'d> {
+    pub(super) listen: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Replica<'d> {
+    pub(super) path: Text<'d>,
+    pub(super) source: Text<'d>,
+    pub(super) cache_entries: Number,
+    pub(super) key_file: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Credentials<'d> {
+    pub(super) client_id_prefix: Text<'d>,
+    pub(super) client_secret_prefix: Text<'d>,
+    pub(super) access_token_prefix: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Hasher {
+    pub(super) threads: Number,
+    pub(super) queue: Number,
+}
+
+#[derive(Debug)]
+pub(super) struct Upstream<'d> {
+    pub(super) name: Spanned<&'d str>,
+    pub(super) span: Range<usize>,
+    pub(super) servers: Texts<'d>,
+    pub(super) connect_timeout: Text<'d>,
+    pub(super) read_timeout: Text<'d>,
+    pub(super) write_timeout: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inject<'d> {
+    pub(super) store: Text<'d>,
+    pub(super) scopes: Text<'d>,
+    pub(super) client: Text<'d>,
+    pub(super) installation: Text<'d>,
+    pub(super) method: Text<'d>,
+    pub(super) subject: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Route<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) path: Text<'d>,
+    pub(super) upstream: Text<'d>,
+    /// Whether the key is there: of the wrong type is another mistake than absent.
+    pub(super) has_upstream: bool,
+    pub(super) auth: Any<'d>,
+    pub(super) scopes: Scopes<'d>,
+    pub(super) methods: Texts<'d>,
+    /// Whether the key is there.
+    pub(super) has_methods: bool,
+    pub(super) platform: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) enum Scopes<'d> {
+    Absent,
+    /// One string or list for all methods.
+    Same(&'d Spanned<DeValue<'d>>),
+    /// `{ read = …, write = … }`.
+    Split {
+        span: Range<usize>,
+        read: Any<'d>,
+        write: Any<'d>,
+    },
+}
+
+impl<'d> Document<'d> {
+    pub(super) fn read(table: &'d Spanned<DeTable<'d>>, report: &'d Report) -> Self {
+        let mut root = Section::root(table, report);
+        let routes = root.sections("route");
+        let document = Self {
+            server: Server::read(root.section("server")),
+            admin: Admin::read(root.section("admin")),
+            replica: Replica::read(root.section("replica")),
+            credentials: Credentials::read(root.section("credentials")),
+            hasher: Hasher::read(root.section("hasher")),
+            upstreams: root
+                .named_sections("upstream")
+                .into_iter()
+                .map(|(name, section)| Upstream::read(name, section))
+                .collect(),
+            inject: Inject::read(root.section("inject")),
+            has_other_routes: routes.is_none(),
+            routes: routes.into_iter().flatten().map(Route::read).collect(),
+        };
+        root.reserve("token_endpoint", "this version does not serve token endpoints yet");
+        root.reserve("customer_tokens", "this version does not serve customer tokens yet");
+        root.reserve("idp", "this version does not serve an identity provider yet");
+        root.finish();
+        document
+    }
+}
+
+impl<'d> Server<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let tls = section.section("tls");
+        let server = Self {
+            listen: section.texts("listen"),
+            threads: section.number("threads"),
+            trusted_proxies: section.texts("trusted_proxies"),
+            unsafe_trust_any_proxy: section.flag("unsafe_trust_any_proxy"),
+            header_timeout: section.text("header_timeout"),
+            grace_period: section.text("grace_period"),
+            path_case: section.text("path_case"),
+            max_head_bytes: section.number("max_head_bytes"),
+            max_header_fields: section.number("max_header_fields"),
+            tls: Tls::read(tls),
+        };
+        section.finish();
+        server
+    }
+}
+
+impl<'d> Tls<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let help = "[server.tls] needs both `cert` and `key`, the paths of two PEM files";
+        section.require("cert", help);
+        section.require("key", help);
+        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        section.finish();
+        present.then_some(tls)
+    }
+}
+
+impl<'d> Admin<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let admin = Self { listen: section.text("listen") };
+        section.finish();
+        admin
+    }
+}
+
+impl<'d> Replica<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let replica = Self {
+            path: section.text("path"),
+            source: section.text("source"),
+            cache_entries: section.number("cache_entries"),
+            key_file: section.text("key_file"),
+        };
+        section.finish();
+        replica
+    }
+}
+
+impl<'d> Credentials<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let credentials = Self {
+            client_id_prefix: section.text("client_id_prefix"),
+            client_secret_prefix: section.text("client_secret_prefix"),
+            access_token_prefix: section.text("access_token_prefix"),
+        };
+        section.finish();
+        credentials
+    }
+}
+
+impl Hasher {
+    fn read(mut section: Section<'_>) -> Self {
+        let hasher = Self { threads: section.number("threads"), queue: section.number("queue") };
+        section.finish();
+        hasher
+    }
+}
+
+impl<'d> Upstream<'d> {
+    fn read(name: Spanned<&'d str>, mut section: Section<'d>) -> Self {
+        section.require("servers", "write `servers = [\"http://127.0.0.1:9000\"]`");
+        let upstream = Self {
+            name,
+            span: section.span(),
+            servers: section.texts("servers"),
+            connect_timeout: section.text("connect_timeout"),
+            read_timeout: section.text("read_timeout"),
+            write_timeout: section.text("write_timeout"),
+        };
+        section.finish();
+        upstream
+    }
+}
+
+impl<'d> Inject<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let inject = Self {
+            store: section.text("store"),
+            scopes: section.text("scopes"),
+            client: section.text("client"),
+            installation: section.text("installation"),
+            method: section.text("method"),
+            subject: section.text("subject"),
+        };
+        section.finish();
+        inject
+    }
+}
+
+impl<'d> Route<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        section.require("path", "write `path = \"/api/{resource}/{*rest}\"`");
+        let route = Self {
+            span: section.span(),
+            path: section.text("path"),
+            upstream: section.text("upstream"),
+            has_upstream: section.has("upstream"),
+            auth: section.value("auth"),
+            scopes: Scopes::read(&mut section),
+            methods: section.texts("methods"),
+            has_methods: section.has("methods"),
+            platform: section.text("platform"),
+        };
+        section.finish();
+        route
+    }
+}
+
+impl<'d> Scopes<'d> {
+    fn read(route: &mut Section<'d>) -> Self {
+        let Some(value) = route.value("scopes") else { return Self::Absent };
+        let Some(mut split) = route.inline("scopes", value) else { return Self::Same(value) };
+        let scopes =
+            Self::Split { span: split.span(), read: split.value("read"), write: split.value("write") };
+        split.finish();
+        scopes
+    }
+}

@@ -1,0 +1,206 @@
+//! `[server]` and `[admin]`: the two listeners.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::raw;
+use super::report::{Finding, Report};
+use super::value;
+use crate::gate::PathCase;
+use crate::model::AddressList;
+
+/// The public listener.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where requests are accepted; at least one address, `127.0.0.1:8080` by default. Port 0 picks
+    /// a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads, at least 1; one per core by default (`0` in the file).
+    pub threads: usize,
+    /// The peers whose `X-Forwarded-For` is believed; none by default.
+    pub trusted_proxies: AddressList,
+    /// The time to receive a complete request head; 10 s by default.
+    pub header_timeout: Duration,
+    /// The time that requests under way get at shutdown; 10 s by default.
+    pub grace_period: Duration,
+    /// Whether literal parts of routes match without regard to case, which is the default.
+    pub path_case: PathCase,
+    /// The largest request head, in bytes; 32 KiB by default.
+    pub max_head_bytes: usize,
+    /// The most header fields of a request; 100 by default.
+    pub max_header_fields: usize,
+    /// The certificate; plain HTTP by default.
+    pub tls: Option<Tls>,
+}
+
+/// What TLS is served with. The files are read when the gateway starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where health, metrics and the admin API are served; always loop-back, `127.0.0.1:9180` by
+    /// default.
+    pub listen: SocketAddr,
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Server {
+    pub(super) fn check(raw: &raw::Server<'_>, folder: &Path, report: &Report) -> Self {
+        let threads = value::number(report, &raw.threads, 0, 0..=1024);
+        let cases = [("insensitive", PathCase::Insensitive), ("sensitive", PathCase::Sensitive)];
+        Self {
+            listen: listen(&raw.listen, report),
+            threads: if threads == 0 { cores() } else { threads },
+            trusted_proxies: trusted_proxies(raw, report),
+            header_timeout: value::duration(
+                report,
+                &raw.header_timeout,
+                seconds(10),
+                seconds(1)..=seconds(300),
+            ),
+            grace_period: value::duration(report, &raw.grace_period, seconds(10), seconds(0)..=seconds(3600)),
+            path_case: value::word(report, &raw.path_case, PathCase::Insensitive, &cases),
+            max_head_bytes: value::number(report, &raw.max_head_bytes, 32 * 1024, 1024..=64 * 1024),
+            max_header_fields: value::number(report, &raw.max_header_fields, 100, 10..=256),
+            tls: raw.tls.as_ref().and_then(|tls| Tls::check(tls, folder, report)),
+        }
+    }
+}
+
+impl Tls {
+    fn check(raw: &raw::Tls<'_>, folder: &Path, report: &Report) -> Option<Self> {
+        let cert = value::path(report, &raw.cert, folder);
+        let key = value::path(report, &raw.key, folder);
+        Some(Self { cert: cert?, key: key? })
+    }
+}
+
+impl Admin {
+    const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
+
+    pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], report: &Report) -> Self {
+        let Some(given) = &raw.listen else { return Self { listen: Self::DEFAULT } };
+        let Some(address) = value::address(report, given) else { return Self { listen: Self::DEFAULT } };
+        // Whoever reaches this listener holds the keys of the gateway, and it speaks no TLS.
+        if !address.ip().to_canonical().is_loopback() {
+            report.push(
+                Finding::error(
+                    given.span(),
+                    "the admin listener would be reachable from other machines, without encryption",
+                )
+                .expected("a loop-back address, such as 127.0.0.1:9180 or [::1]:9180")
+                .help(
+                    "keep it on 127.0.0.1 and reach it through an SSH tunnel or an agent on this machine"
+                        .to_owned(),
+                ),
+            );
+        }
+        if listen.iter().any(|other| collide(*other, address)) {
+            report.push(
+                Finding::error(given.span(), "[server] listens on this address already")
+                    .expected("a port of its own"),
+            );
+        }
+        Self { listen: address }
+    }
+}
+
+/// The cores this process may use; 1 where that is unknown.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Whether the second of two listeners could not be opened.
+pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let all = |address: SocketAddr| address.ip().is_unspecified();
+    let family = a.is_ipv4() == b.is_ipv4();
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || (family && (all(a) || all(b))))
+}
+
+fn listen(raw: &raw::Texts<'_>, report: &Report) -> Vec<SocketAddr> {
+    const MOST: usize = 64;
+    let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+    let Some(given) = raw else { return default };
+    if !(1..=MOST).contains(&given.get_ref().len()) {
+        report.push(
+            Finding::error(given.span(), "a gateway listens on one address at least, and on 64 at most")
+                .expected("a list such as [\"127.0.0.1:8080\"]")
+                .whole_file(),
+        );
+        return default;
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for text in given.get_ref() {
+        let Some(address) = value::address(report, text) else { continue };
+        if addresses.iter().any(|other| collide(*other, address)) {
+            report.push(Finding::error(text.span(), "an earlier address of the list covers this one"));
+        }
+        addresses.push(address);
+    }
+    addresses
+}
+
+fn trusted_proxies(raw: &raw::Server<'_>, report: &Report) -> AddressList {
+    let given = raw.trusted_proxies.as_ref().map_or(&[][..], |list| list.get_ref());
+    let trust_any = raw.unsafe_trust_any_proxy.as_ref().filter(|flag| *flag.get_ref());
+    if let Some(flag) = trust_any {
+        report.push(Finding::warning(
+            flag.span(),
+            "with this, any caller may be able to choose the address it appears to come from",
+        ));
+    }
+    let mut networks: Vec<IpNet> = Vec::new();
+    for text in given {
+        let Ok(network) = AddressList::parse_entry(text.get_ref()) else {
+            report.push(
+                Finding::error(text.span(), "this is not a network").expected(
+                    "an address or a network, such as 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32",
+                ),
+            );
+            continue;
+        };
+        if let IpNet::V6(mapped) = network
+            && mapped.addr().to_ipv4_mapped().is_some()
+        {
+            report.push(
+                Finding::error(text.span(), "this network never matches: such peers count as IPv4")
+                    .help("write the IPv4 network".to_owned()),
+            );
+            continue;
+        }
+        if network.prefix_len() == 0 && trust_any.is_none() {
+            report.push(any_proxy(text.span()));
+            continue;
+        }
+        networks.push(network);
+    }
+    // Two halves are the whole.
+    if trust_any.is_none() && IpNet::aggregate(&networks).iter().any(|network| network.prefix_len() == 0) {
+        report.push(any_proxy(raw.trusted_proxies.as_ref().map_or(0..0, Spanned::span)));
+    }
+    AddressList::new(networks)
+}
+
+fn any_proxy(span: Range<usize>) -> Finding {
+    Finding::error(span, "this trusts every address, so that callers could forge theirs")
+        .expected("the networks of your own proxies")
+        .help(
+            "if nothing but your proxies can reach this port, set `unsafe_trust_any_proxy = true`".to_owned(),
+        )
+}

@@ -1,0 +1,157 @@
+//! The configuration at its boundary: texts in, places and messages out.
+
+use std::fmt::Write as _;
+
+mod hostile;
+mod mistakes;
+mod shown;
+
+use super::*;
+use crate::gate::{Access, Found, PathCase};
+
+const SHIPPED: &str = include_str!("../../../gateway.toml");
+
+/// A correct rest for texts that are about something else.
+const REST: &str = "
+[upstream.api]
+servers = ['http://127.0.0.1:9000']
+[[route]]
+path = '/a/{x}/{*rest}'
+scopes = 'none'
+";
+
+fn problems(text: &str) -> Vec<Diagnostic> {
+    match Config::parse(text, "gateway.toml") {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems.diagnostics().to_vec(),
+    }
+}
+
+/// `line:column message | expected | help`, one a line.
+fn summary(text: &str) -> String {
+    problems(text).iter().fold(String::new(), |mut all, d| {
+        let blank = String::new();
+        let (expected, help) = (d.expected.as_ref().unwrap_or(&blank), d.help.as_ref().unwrap_or(&blank));
+        _ = writeln!(all, "{}:{} {} | {expected} | {help}", d.line, d.column, d.message);
+        all
+    })
+}
+
+/// The text has one problem only: at this place, with these words in message, expectation or help.
+fn assert_one(text: &str, line: usize, column: usize, message: &str, hint: &str) {
+    let found = problems(text);
+    let [one] = &found[..] else { panic!("not one problem:\n{text}\n{}", summary(text)) };
+    assert_eq!((one.line, one.column), (line, column), "{text}\n{}", summary(text));
+    assert!(one.message.contains(message), "{message:?} is not in the message: {}", summary(text));
+    let hints = format!("{:?} {:?}", one.expected, one.help).replace('\\', "");
+    assert!(hints.contains(hint), "{hint:?} is not in {hints}\n{text}");
+    assert_eq!(one.severity, Severity::Error, "{text}");
+}
+
+#[test]
+fn the_shipped_file_is_accepted_and_shows_the_defaults() {
+    let (config, warnings) = Config::parse(SHIPPED, "gateway.toml").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(warnings, []);
+    let (minimal, warnings) = Config::parse(REST, "gateway.toml").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(warnings, []);
+    assert_eq!(format!("{:?}", config.server), format!("{:?}", minimal.server));
+    assert_eq!(config.admin, minimal.admin);
+    assert_eq!(config.replica, minimal.replica);
+    assert_eq!(config.credentials, minimal.credentials);
+    assert_eq!(config.hasher, minimal.hasher);
+    assert_eq!(config.upstreams, minimal.upstreams);
+    assert_eq!(config.inject, minimal.inject);
+    assert_eq!(config.upstream("api"), Some(0));
+    assert_eq!(config.upstream("app"), None);
+    assert!(config.server.threads >= 1 && config.hasher.threads >= 1);
+    assert_eq!(config.server.path_case, PathCase::Insensitive);
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let text =
+        format!("{SHIPPED}\n{REST}").replace("[upstream.api]\nservers = ['", "[upstream.b]\nservers = ['");
+    let report = Report::default();
+    check(&text, Path::new(""), &report);
+    let known = report.known_keys();
+    assert!(known.len() > 35, "{known:?}");
+    // Which keys the file shows below which header, commented out or not.
+    let mut shown = std::collections::BTreeSet::new();
+    let mut section = String::new();
+    for line in SHIPPED.lines() {
+        let line = line.trim_start_matches(['#', ' ']);
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            section = header.trim_start_matches('[').replace("upstream.api", "upstream.*");
+            let (parent, name) = section.rsplit_once('.').unwrap_or(("", &section));
+            shown.insert((parent.to_owned(), name.to_owned()));
+        } else if let Some((key, _)) = line.split_once(" =") {
+            shown.insert((section.clone(), key.to_owned()));
+        }
+    }
+    shown.insert((String::new(), "upstream".into()));
+    for key in ["read", "write"] {
+        assert!(SHIPPED.contains(&format!("{key} = \"{key}:")));
+        shown.insert(("route.scopes".into(), key.into()));
+    }
+    for (section, key) in known {
+        assert!(
+            shown.contains(&(section.clone(), key.into())),
+            "gateway.toml does not show [{section}] {key}"
+        );
+    }
+}
+
+#[test]
+fn warnings_do_not_refuse() {
+    let text = format!("[server]\nunsafe_trust_any_proxy = true\ntrusted_proxies = ['::/0']\n{REST}");
+    let (config, warnings) = Config::parse(&text, "gateway.toml").unwrap();
+    assert_eq!(warnings.iter().map(|d| (d.line, d.severity)).collect::<Vec<_>>(), [(2, Severity::Warning)]);
+    assert!(config.server.trusted_proxies.contains("2001:db8::1".parse().unwrap()));
+}
+
+#[test]
+fn a_full_configuration_arrives() {
+    let text = "
+[server]
+listen = ['127.0.0.1:0', '127.0.0.1:0', '[::1]:8443']
+threads = 3
+path_case = 'sensitive'
+tls = { cert = 'tls/c.pem', key = '/etc/k.pem' }
+[replica]
+path = 'data/r.db'
+[inject]
+store = 'X_Shop.Id'
+[upstream.b]
+servers = ['https://b']
+[upstream.a]
+servers = ['http://a', 'http://[::1]:9000']
+read_timeout = '1m 30s'
+[[route]]
+path = '/v1/{resource}/{*rest}'
+upstream = 'a'
+auth = ['session']
+scopes = { read = ['read:{resource}', 'api'], write = 'none' }
+methods = ['GET', 'PURGE']
+[[route]]
+path = '/v1/{resource}/{*rest}'
+upstream = 'b'
+auth = 'public'
+methods = ['POST']
+";
+    let (config, warnings) =
+        Config::parse(text, "/etc/storegate/gateway.toml").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(warnings, []);
+    assert_eq!((config.server.threads, config.server.listen.len()), (3, 3));
+    let tls = config.server.tls.clone().unwrap();
+    assert_eq!((tls.cert, tls.key), ("/etc/storegate/tls/c.pem".into(), "/etc/k.pem".into()));
+    assert_eq!(config.replica.path, Path::new("/etc/storegate/data/r.db"));
+    assert_eq!(config.inject.names().map(|name| name.as_str())[0], "x_shop.id");
+    assert_eq!(config.upstream("a"), Some(1));
+    assert_eq!(config.upstreams[1].servers[1].to_string(), "http://[::1]:9000");
+    let Found::Route(0, route, _) = config.routes.find(&http::Method::GET, "/v1/orders") else {
+        panic!("the first route does not match")
+    };
+    let Access::Credentials(kinds, rules) = &route.access else { panic!("the first route is open") };
+    assert_eq!(kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["session"]);
+    assert_eq!((rules.read.len(), rules.write.len(), route.upstream), (2, 0, 1));
+}

@@ -1,0 +1,252 @@
+//! `[upstream.NAME]`: where requests go.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::raw;
+use super::report::{Finding, Report};
+use super::value;
+
+/// A group of servers that serve the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// What routes call it.
+    pub name: String,
+    /// Its servers, at least one, without doubles.
+    pub servers: Vec<Server>,
+    /// The time to open a connection; 2 s by default.
+    pub connect_timeout: Duration,
+    /// The longest silence of the server while its answer is awaited; 30 s by default.
+    pub read_timeout: Duration,
+    /// The longest time that the server takes no byte of the request; 30 s by default.
+    pub write_timeout: Duration,
+}
+
+/// One server of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// With or without TLS.
+    pub scheme: Scheme,
+    /// A name or an address, lower-case; an IPv6 address without brackets.
+    pub host: String,
+    /// The port; by default that of the scheme.
+    pub port: u16,
+}
+
+/// How a server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Upstream {
+    /// `own` are the gateway's listeners, which no request may be sent to.
+    pub(super) fn check(raw: &raw::Upstream<'_>, own: &[SocketAddr], report: &Report) -> Self {
+        let ms = Duration::from_millis;
+        let io = ms(10)..=Duration::from_secs(3600);
+        let default = Duration::from_secs(30);
+        let connect = ms(10)..=Duration::from_secs(60);
+        let name = *raw.name.get_ref();
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
+            report.push(
+                Finding::error(raw.name.span(), "this cannot be the name of an upstream")
+                    .expected("1 to 64 letters, digits, underscores and hyphens"),
+            );
+        }
+        Self {
+            name: name.to_owned(),
+            servers: servers(raw, own, report),
+            connect_timeout: value::duration(report, &raw.connect_timeout, Duration::from_secs(2), connect),
+            read_timeout: value::duration(report, &raw.read_timeout, default, io.clone()),
+            write_timeout: value::duration(report, &raw.write_timeout, default, io),
+        }
+    }
+}
+
+fn servers(raw: &raw::Upstream<'_>, own: &[SocketAddr], report: &Report) -> Vec<Server> {
+    let Some(given) = &raw.servers else { return Vec::new() };
+    if given.get_ref().is_empty() {
+        report.push(
+            Finding::error(given.span(), "an upstream needs a server")
+                .expected("at least one URL, such as \"http://127.0.0.1:9000\"")
+                .whole_file(),
+        );
+    }
+    let mut seen = HashSet::new();
+    let mut servers = Vec::new();
+    for text in given.get_ref() {
+        let server = match Server::parse(text.get_ref()) {
+            Ok(server) => server,
+            Err(message) => {
+                report.push(refused(text, message));
+                continue;
+            }
+        };
+        if own.iter().any(|listener| server.reaches(*listener)) {
+            report.push(
+                Finding::error(text.span(), "the gateway itself listens here")
+                    .help("write the address of the API that the gateway protects".to_owned()),
+            );
+        } else if !seen.insert(server.clone()) {
+            report.push(Finding::error(text.span(), "this server stands in the list already"));
+        }
+        servers.push(server);
+    }
+    servers
+}
+
+fn refused(text: &Spanned<&str>, message: &'static str) -> Finding {
+    let url = *text.get_ref();
+    // Only what is harmless is repeated.
+    let plain = !url.is_empty() && url.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+    let completed = format!("http://{url}");
+    let help = (plain && Server::parse(&completed).is_ok()).then(|| format!("write \"{completed}\""));
+    Finding::error(text.span(), message)
+        .expected("scheme, host and port, such as http://127.0.0.1:9000 or https://api.example.com")
+        .help(help)
+}
+
+impl Server {
+    fn parse(url: &str) -> Result<Self, &'static str> {
+        let Some((scheme, rest)) = url.split_once("://") else { return Err("this URL has no scheme") };
+        let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Scheme::Http, 80),
+            "https" => (Scheme::Https, 443),
+            _ => return Err("servers are spoken to by http or https"),
+        };
+        if rest.contains('@') {
+            return Err("a server's URL carries no user name or password");
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#']) {
+            return Err("a server's URL has no path, query or fragment: the request's own path is forwarded");
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let Some((host, port)) = rest.split_once(']') else { return Err(HOST) };
+                let address: Ipv6Addr = host.parse().map_err(|_| HOST)?;
+                (address.to_string(), (!port.is_empty()).then_some(port))
+            }
+            None => match authority.split_once(':') {
+                Some((host, _)) => (name(host)?, Some(&authority[host.len()..])),
+                None => (name(authority)?, None),
+            },
+        };
+        let port = port.map_or(Some(default_port), |port| {
+            let digits = port.strip_prefix(':')?;
+            let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse::<u16>().ok().filter(|_| plain)
+        });
+        Ok(Self { scheme, host, port: port.ok_or("a port is a number from 1 to 65535")? })
+    }
+
+    /// Whether a request to this server would arrive at `listener`, as far as the text tells.
+    fn reaches(&self, listener: SocketAddr) -> bool {
+        let address = match self.host.as_str() {
+            "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            host => host.parse::<IpAddr>().ok(),
+        };
+        let Some(address) = address.map(|address| address.to_canonical()) else { return false };
+        // The unspecified address, as a destination, is this machine.
+        let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        let own = listener.ip().to_canonical();
+        self.port == listener.port() && (address == own || (local(address) && local(own)))
+    }
+}
+
+const HOST: &str = "this is neither a host name nor an address";
+
+/// A DNS name (RFC 1123 section 2.1, and the underscores that container networks use) or an IPv4
+/// address.
+fn name(host: &str) -> Result<String, &'static str> {
+    let label = |label: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let valid = match numeric {
+        true => host.parse::<Ipv4Addr>().is_ok(),
+        false => host.len() <= 253 && host.split('.').all(label),
+    };
+    if valid { Ok(host.to_ascii_lowercase()) } else { Err(HOST) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_servers() {
+        let rows = [
+            ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+            ("http://127.0.0.1", "http://127.0.0.1:80"),
+            ("HTTPS://API.Example.com/", "https://api.example.com:443"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+            ("http://[2001:DB8::1]", "http://[2001:db8::1]:80"),
+            ("http://store_api:1", "http://store_api:1"),
+        ];
+        for (url, expected) in rows {
+            assert_eq!(Server::parse(url).unwrap().to_string(), expected);
+        }
+        let refused = [
+            "",
+            "127.0.0.1:9000",
+            "localhost",
+            "ftp://a",
+            "http:/a",
+            "http://",
+            "http:///",
+            "http://:80",
+            "http://a:",
+            "http://a:0",
+            "http://a:+8",
+            "http://a:00080",
+            "http://a:65536",
+            "http://a:1:2",
+            "http://a/b",
+            "http://a//",
+            "http://a?b",
+            "http://a#b",
+            "http://user:word@a",
+            "http://a b",
+            "http://a..b",
+            "http://-a",
+            "http://ä",
+            "http://1.2.3",
+            "http://256.1.1.1",
+            "http://1.2.3.4.5",
+            "http://::1",
+            "http://[::1",
+            "http://[::1]9000",
+            "http://[]",
+            "http://[127.0.0.1]",
+        ];
+        for url in refused {
+            assert!(Server::parse(url).is_err(), "{url} was accepted");
+        }
+    }
+}

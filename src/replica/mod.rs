@@ -1,0 +1,44 @@
+//! The replica: every record of the platform on this machine, in one SQLite file, with a cache in
+//! front of it.
+//!
+//! The invariants, and where each is kept:
+//!
+//! * **A stale yes is impossible.** Once a change is acknowledged, no look-up that begins answers by
+//!   the state before it. `cache.rs` has the protocol; `watch.rs` and `wake.rs` carry it across
+//!   processes; `journal.rs` says which keys to drop, and when that cannot be known.
+//! * **No writer can forget the journal**: triggers fill it (`schema.rs`).
+//! * **"Cannot tell" is never "not found".** Every failure of a look-up is
+//!   [`Unavailable`](crate::gate::Unavailable) (`read.rs`, `reader.rs`).
+//! * **A change is one transaction**, and on disk before it is acknowledged (`file.rs`, `write/`).
+//! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
+//!   of the file.
+//!
+//! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
+//! (WAL). What this folder deliberately does not do: decide anything about a request.
+
+mod cache;
+mod directory;
+mod file;
+mod journal;
+mod pool;
+mod read;
+mod reader;
+mod schema;
+mod seal;
+mod wake;
+mod watch;
+mod write;
+
+pub use file::OpenError;
+pub use journal::Position;
+pub use reader::{Cached, Health, Options, Replica};
+pub use seal::KeyError;
+pub use wake::NotEnforced;
+pub use watch::Watch;
+pub use write::{
+    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, IssuedToken, NewApp, Prefixes, Revocation,
+    SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, WriteError, Writer,
+};
+
+#[cfg(test)]
+mod tests;

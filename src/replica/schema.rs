@@ -1,0 +1,223 @@
+//! The tables, their journal triggers, and the append-only migrations that make them.
+//!
+//! A migration that was published is never edited: a change is a new entry at the end of
+//! [`MIGRATIONS`], and `PRAGMA user_version` counts how many a file has had.
+//!
+//! The journal is filled by triggers, so that no writer can forget it, whoever it is. What a trigger
+//! must cover is every way in which a row that a cache may hold changes or goes away, also the quiet
+//! ones: `REPLACE` deletes rows without firing delete triggers, hence the `BEFORE INSERT` ones. A
+//! plain new token is not journalled: absence is never cached, so there is nothing to drop.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// `PRAGMA application_id`: "SGRP". `file` and we ourselves tell a replica from any other database.
+pub(super) const APPLICATION_ID: i32 = 0x5347_5250;
+
+/// How many migrations this program knows.
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+
+const MIGRATIONS: &[&str] = &[FIRST];
+
+const FIRST: &str = r"
+CREATE TABLE stores (
+    store_id INTEGER PRIMARY KEY CHECK (store_id BETWEEN 1 AND 9007199254740991),
+    name TEXT NOT NULL CHECK (length(name) <= 200),
+    domain TEXT UNIQUE CHECK (length(domain) BETWEEN 1 AND 253),
+    organization TEXT CHECK (length(organization) BETWEEN 1 AND 200),
+    status TEXT NOT NULL CHECK (status IN ('active', 'suspended')),
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE apps (
+    app_id INTEGER PRIMARY KEY CHECK (app_id BETWEEN 1 AND 9007199254740991),
+    client_id TEXT NOT NULL UNIQUE CHECK (length(client_id) BETWEEN 1 AND 128),
+    name TEXT NOT NULL CHECK (length(name) <= 200),
+    organization TEXT CHECK (length(organization) BETWEEN 1 AND 200),
+    scopes TEXT NOT NULL CHECK (length(scopes) <= 4096),
+    status TEXT NOT NULL CHECK (status IN ('enabled', 'disabled')),
+    -- NULL: none. Otherwise the key's text, or xchacha20poly1305:<hex> when it is sealed.
+    session_signing_key TEXT CHECK (length(session_signing_key) BETWEEN 1 AND 1024),
+    -- CIDRs separated by blanks; empty: from anywhere.
+    allow_ips TEXT NOT NULL DEFAULT '' CHECK (length(allow_ips) <= 65536),
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE app_secrets (
+    app_id INTEGER NOT NULL REFERENCES apps,
+    generation INTEGER NOT NULL,
+    hash TEXT NOT NULL CHECK (length(hash) <= 128),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    last_used_at INTEGER,
+    PRIMARY KEY (app_id, generation)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE installations (
+    installation_id INTEGER PRIMARY KEY CHECK (installation_id BETWEEN 1 AND 9007199254740991),
+    app_id INTEGER NOT NULL REFERENCES apps,
+    store_id INTEGER NOT NULL REFERENCES stores,
+    scopes TEXT NOT NULL CHECK (length(scopes) <= 4096),
+    status TEXT NOT NULL CHECK (status IN ('active', 'uninstalled')),
+    created_at INTEGER NOT NULL,
+    UNIQUE (app_id, store_id)
+) STRICT;
+
+CREATE TABLE access_tokens (
+    token_hash BLOB PRIMARY KEY NOT NULL CHECK (length(token_hash) = 32),
+    app_id INTEGER NOT NULL REFERENCES apps,
+    store_id INTEGER NOT NULL REFERENCES stores,
+    -- NULL: whatever the installation has.
+    scopes TEXT CHECK (length(scopes) <= 4096),
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The journal: keys of records that changed. kind 'all': every record may have changed.
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL DEFAULT (CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)),
+    kind TEXT NOT NULL,
+    key ANY NOT NULL
+) STRICT;
+
+CREATE TABLE replica_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    replica_id BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    -- A known text sealed with the key of replica.key_file, once anything is sealed.
+    key_check TEXT
+) STRICT;
+
+INSERT INTO replica_state (id, replica_id, created_at) VALUES (1, randomblob(16), unixepoch());
+-- The journal is never empty, so that a reader always has a place to hold on to.
+INSERT INTO changes (kind, key) VALUES ('all', '');
+
+CREATE TRIGGER stores_inserting BEFORE INSERT ON stores BEGIN
+    INSERT INTO changes (kind, key)
+        SELECT 'store', store_id FROM stores WHERE domain = NEW.domain AND store_id <> NEW.store_id;
+END;
+CREATE TRIGGER stores_inserted AFTER INSERT ON stores BEGIN
+    INSERT INTO changes (kind, key) VALUES ('store', NEW.store_id);
+END;
+CREATE TRIGGER stores_renaming BEFORE UPDATE OF store_id, domain ON stores BEGIN
+    INSERT INTO changes (kind, key) SELECT 'all', '' WHERE OLD.store_id <> NEW.store_id;
+    INSERT INTO changes (kind, key)
+        SELECT 'store', store_id FROM stores WHERE domain = NEW.domain AND store_id <> OLD.store_id;
+END;
+CREATE TRIGGER stores_updated AFTER UPDATE ON stores BEGIN
+    INSERT INTO changes (kind, key) VALUES ('store', NEW.store_id);
+END;
+CREATE TRIGGER stores_deleted AFTER DELETE ON stores BEGIN
+    INSERT INTO changes (kind, key) VALUES ('store', OLD.store_id);
+END;
+
+-- Installations and tokens carry the client id of their app: a changed pair drops everything.
+CREATE TRIGGER apps_inserting BEFORE INSERT ON apps
+WHEN EXISTS (SELECT 1 FROM apps WHERE app_id = NEW.app_id AND client_id <> NEW.client_id)
+    OR EXISTS (SELECT 1 FROM apps WHERE client_id = NEW.client_id AND app_id <> NEW.app_id) BEGIN
+    INSERT INTO changes (kind, key) VALUES ('all', '');
+END;
+CREATE TRIGGER apps_inserted AFTER INSERT ON apps BEGIN
+    INSERT INTO changes (kind, key) VALUES ('app', NEW.client_id);
+END;
+CREATE TRIGGER apps_renamed AFTER UPDATE OF app_id, client_id ON apps
+WHEN OLD.app_id <> NEW.app_id OR OLD.client_id <> NEW.client_id BEGIN
+    INSERT INTO changes (kind, key) VALUES ('all', '');
+END;
+CREATE TRIGGER apps_updated AFTER UPDATE ON apps BEGIN
+    INSERT INTO changes (kind, key) VALUES ('app', NEW.client_id);
+END;
+CREATE TRIGGER apps_deleted AFTER DELETE ON apps BEGIN
+    INSERT INTO changes (kind, key) VALUES ('all', '');
+END;
+
+CREATE TRIGGER app_secrets_inserted AFTER INSERT ON app_secrets BEGIN
+    INSERT INTO changes (kind, key) SELECT 'app', client_id FROM apps WHERE app_id = NEW.app_id;
+END;
+-- Not last_used_at, which says nothing about what is valid.
+CREATE TRIGGER app_secrets_updated AFTER UPDATE OF app_id, generation, hash, expires_at ON app_secrets BEGIN
+    INSERT INTO changes (kind, key)
+        SELECT 'app', client_id FROM apps WHERE app_id IN (OLD.app_id, NEW.app_id);
+END;
+CREATE TRIGGER app_secrets_deleted AFTER DELETE ON app_secrets BEGIN
+    INSERT INTO changes (kind, key) SELECT 'app', client_id FROM apps WHERE app_id = OLD.app_id;
+END;
+
+CREATE TRIGGER installations_inserting BEFORE INSERT ON installations BEGIN
+    INSERT INTO changes (kind, key)
+        SELECT 'installation', app_id || ':' || store_id || ':' || installation_id FROM installations
+        WHERE installation_id = NEW.installation_id OR (app_id = NEW.app_id AND store_id = NEW.store_id);
+END;
+CREATE TRIGGER installations_inserted AFTER INSERT ON installations BEGIN
+    INSERT INTO changes (kind, key)
+        VALUES ('installation', NEW.app_id || ':' || NEW.store_id || ':' || NEW.installation_id);
+END;
+CREATE TRIGGER installations_moved AFTER UPDATE OF installation_id, app_id, store_id ON installations
+WHEN OLD.installation_id <> NEW.installation_id OR OLD.app_id <> NEW.app_id OR OLD.store_id <> NEW.store_id BEGIN
+    INSERT INTO changes (kind, key) VALUES ('all', '');
+END;
+CREATE TRIGGER installations_updated AFTER UPDATE ON installations BEGIN
+    INSERT INTO changes (kind, key)
+        VALUES ('installation', NEW.app_id || ':' || NEW.store_id || ':' || NEW.installation_id);
+END;
+CREATE TRIGGER installations_deleted AFTER DELETE ON installations BEGIN
+    INSERT INTO changes (kind, key)
+        VALUES ('installation', OLD.app_id || ':' || OLD.store_id || ':' || OLD.installation_id);
+END;
+
+CREATE TRIGGER access_tokens_replacing BEFORE INSERT ON access_tokens
+WHEN EXISTS (SELECT 1 FROM access_tokens WHERE token_hash = NEW.token_hash) BEGIN
+    INSERT INTO changes (kind, key) VALUES ('token', NEW.token_hash);
+END;
+CREATE TRIGGER access_tokens_moved AFTER UPDATE OF token_hash ON access_tokens
+WHEN OLD.token_hash <> NEW.token_hash BEGIN
+    INSERT INTO changes (kind, key) VALUES ('token', OLD.token_hash);
+END;
+CREATE TRIGGER access_tokens_updated AFTER UPDATE ON access_tokens BEGIN
+    INSERT INTO changes (kind, key) VALUES ('token', NEW.token_hash);
+END;
+CREATE TRIGGER access_tokens_deleted AFTER DELETE ON access_tokens BEGIN
+    INSERT INTO changes (kind, key) VALUES ('token', OLD.token_hash);
+END;
+";
+
+/// What a database says it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing yet: it may become a replica.
+    Empty,
+    /// A replica with this many migrations behind it.
+    Replica(i32),
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Reads what a database says it is, and changes nothing.
+pub(super) fn kind(conn: &Connection) -> rusqlite::Result<Kind> {
+    let number = |pragma: &str| conn.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let objects = number("SELECT count(*) FROM sqlite_schema")?;
+    Ok(match (application, version, objects) {
+        (0, 0, 0) => Kind::Empty,
+        (application, version, _) if application == i64::from(APPLICATION_ID) && version > 0 => {
+            Kind::Replica(i32::try_from(version).unwrap_or(i32::MAX))
+        }
+        _ => Kind::Foreign,
+    })
+}
+
+/// Brings an empty or older replica up to [`VERSION`], all or nothing. The caller has made sure that
+/// it is one of those; another process that does the same is waited for.
+pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
+    let tx = Transaction::new(conn, TransactionBehavior::Immediate)?;
+    let version: i32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        tx.execute_batch(migration)?;
+    }
+    if version < VERSION {
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", VERSION)?;
+    }
+    tx.commit()
+}

@@ -1,0 +1,138 @@
+//! Prometheus metrics, all registered at start, so that counting is an atomic addition.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use crate::gate::Code;
+use crate::proxy::{Outcome, Record};
+
+/// The metrics of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    forwarded: IntCounter,
+    broken: IntCounter,
+    /// By position in [`Code::ALL`].
+    refused: Vec<IntCounter>,
+    gateway_time: Histogram,
+    upstream_time: Histogram,
+    /// Lines that the access log had no room for.
+    pub access_log_dropped: IntCounter,
+    /// Requests under way; set when the metrics are read.
+    pub in_flight: IntGauge,
+    /// From the commit of a change to its enforcement.
+    pub enforcement_delay: Histogram,
+}
+
+impl Metrics {
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: only for two metrics of one name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("storegate_requests_total", "Requests, by outcome and by the code that refusals carry."),
+            &["outcome", "code"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
+        let fine = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 0.1, 0.5, 2.0, 10.0];
+        let coarse = [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let gateway_time = histogram(
+            "storegate_gateway_seconds",
+            "Time of a request less the upstream's time to its first byte, in seconds.",
+            &fine,
+        )?;
+        let upstream_time = histogram(
+            "storegate_upstream_seconds",
+            "Time from the request sent upstream to the first byte of its answer, in seconds.",
+            &coarse,
+        )?;
+        let enforcement_delay = histogram(
+            "storegate_enforcement_delay_seconds",
+            "Time from the commit of a change to its enforcement, in seconds.",
+            &[1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 1.0, 5.0],
+        )?;
+        let access_log_dropped = IntCounter::new(
+            "storegate_access_log_dropped_total",
+            "Access log lines dropped because their queue was full.",
+        )?;
+        registry.register(Box::new(access_log_dropped.clone()))?;
+        let in_flight = IntGauge::new("storegate_requests_in_flight", "Requests under way.")?;
+        registry.register(Box::new(in_flight.clone()))?;
+        let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
+        Ok(Self {
+            forwarded: requests.with_label_values(&["forwarded", ""]),
+            broken: requests.with_label_values(&["broken", ""]),
+            refused: Code::ALL.iter().map(refused).collect(),
+            registry,
+            gateway_time,
+            upstream_time,
+            access_log_dropped,
+            in_flight,
+            enforcement_delay,
+        })
+    }
+
+    /// Counts a request that ended.
+    pub fn count(&self, record: &Record) {
+        match (record.outcome, &record.reason) {
+            (Outcome::Refused, Some(reason)) => {
+                if let Some(counter) = self.refused.get(reason.code() as usize) {
+                    counter.inc();
+                }
+            }
+            (Outcome::Forwarded, _) => self.forwarded.inc(),
+            _ => self.broken.inc(),
+        }
+        let upstream = record.upstream.unwrap_or(Duration::ZERO);
+        self.gateway_time.observe(record.total.saturating_sub(upstream).as_secs_f64());
+        if record.upstream.is_some() {
+            self.upstream_time.observe(upstream.as_secs_f64());
+        }
+    }
+
+    /// The metrics in Prometheus' text form, version 0.0.4.
+    ///
+    /// # Errors
+    ///
+    /// When the encoder refuses a metric.
+    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// The code as a label. A head that is too large has a label of its own.
+fn label(code: Code) -> &'static str {
+    match code {
+        Code::HeadTooLarge => "head_too_large",
+        code => code.name(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_counter() {
+        let metrics = Metrics::new().unwrap();
+        for (position, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(position, code as usize);
+        }
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        assert!(text.contains("storegate_requests_total{code=\"head_too_large\",outcome=\"refused\"} 0"), "{text}");
+        assert!(text.contains("# TYPE storegate_enforcement_delay_seconds histogram"), "{text}");
+    }
+}
