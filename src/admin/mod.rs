@@ -44,7 +44,9 @@ async fn readiness<S: Status>(State(status): State<Arc<S>>) -> Response {
 
 async fn metrics<S: Status>(State(status): State<Arc<S>>) -> Response {
     match status.metrics().text() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

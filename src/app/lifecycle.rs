@@ -40,7 +40,9 @@ pub enum StartError {
     #[error("server.tls: {0}")]
     Tls(String),
     /// No certificate authorities are installed, and an upstream is spoken to over TLS.
-    #[error("no certificate authorities were found on this machine, and an upstream uses https: {0}; install the package ca-certificates")]
+    #[error(
+        "no certificate authorities were found on this machine, and an upstream uses https: {0}; install the package ca-certificates"
+    )]
     Authorities(String),
     /// The access log's file.
     #[error("cannot write the access log to {path}: {error}")]
@@ -189,7 +191,10 @@ pub fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), StartEr
 /// Waits for a signal and stops the gateway; a second signal ends the process.
 async fn serve_until(gateway: Gateway, signals: &mut Signals) {
     let name = signals.next().await;
-    tracing::info!(requests = gateway.in_flight.count(), "{name}: no new requests; a second signal ends at once");
+    tracing::info!(
+        requests = gateway.in_flight.count(),
+        "{name}: no new requests; a second signal ends at once"
+    );
     tokio::select! {
         cut = gateway.stop() => match cut {
             0 => tracing::info!("stopped"),
@@ -240,7 +245,8 @@ fn read_tls(tls: &Tls) -> Result<(String, String), StartError> {
     };
     let (cert, key) = (text(&tls.cert)?, text(&tls.key)?);
     let bad = |why: String| StartError::Tls(format!("{cert} and {key}: {why}"));
-    let loaded = pingora::tls::load_certs_and_key_files(&cert, &key).map_err(|error| bad(error.to_string()))?;
+    let loaded =
+        pingora::tls::load_certs_and_key_files(&cert, &key).map_err(|error| bad(error.to_string()))?;
     let (certs, private) =
         loaded.ok_or_else(|| bad("no certificate, or no private key, was found in them".to_owned()))?;
     pingora::tls::install_default_crypto_provider();

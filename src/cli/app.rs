@@ -119,16 +119,12 @@ impl Command {
             }
             Self::RotateSecret { client_id, overlap } => {
                 let committed = writer.rotate_secret(&client_id, overlap).map_err(Failure::failed)?;
-                let json = |secret: &Secret| {
-                    json!({"client_id": client_id.as_str(), "client_secret": secret.expose()})
-                };
+                let json = |secret: &Secret| json!({"client_id": client_id.as_str(), "client_secret": secret.expose()});
                 finish(output, committed, json, |secret| once(&[("client_secret", secret)]))
             }
             Self::RotateSigningKey { client_id } => {
                 let committed = writer.rotate_signing_key(&client_id).map_err(Failure::failed)?;
-                let json = |key: &Secret| {
-                    json!({"client_id": client_id.as_str(), "session_signing_key": key.expose()})
-                };
+                let json = |key: &Secret| json!({"client_id": client_id.as_str(), "session_signing_key": key.expose()});
                 finish(output, committed, json, |key| once(&[("session_signing_key", key)]))
             }
         }

@@ -41,7 +41,9 @@ impl Arguments {
             Err(problems) => {
                 if output.json {
                     let diagnostics = problems.diagnostics();
-                    output.result(&Report { valid: false, diagnostics, connections: Vec::new() }, |_| String::new());
+                    output.result(&Report { valid: false, diagnostics, connections: Vec::new() }, |_| {
+                        String::new()
+                    });
                 }
                 return Err(Failure::Config(problems));
             }
@@ -79,7 +81,8 @@ fn text(path: &Path, config: &Config, report: &Report<'_>) -> String {
 
 /// Tries what the configuration names.
 fn connect(config: &Config) -> Vec<Connection> {
-    let options = replica::Options { key_file: config.replica.key_file.clone(), ..replica::Options::default() };
+    let options =
+        replica::Options { key_file: config.replica.key_file.clone(), ..replica::Options::default() };
     let opened = Replica::open(&config.replica.path, options);
     let mut connections = vec![Connection {
         to: format!("replica {}", config.replica.path.display()),
@@ -93,7 +96,10 @@ fn connect(config: &Config) -> Vec<Connection> {
                     addresses.next().ok_or_else(|| std::io::Error::other("the name has no address"))
                 })
                 .and_then(|address| {
-                    TcpStream::connect_timeout(&address, upstream.connect_timeout.max(Duration::from_millis(10)))
+                    TcpStream::connect_timeout(
+                        &address,
+                        upstream.connect_timeout.max(Duration::from_millis(10)),
+                    )
                 });
             connections.push(Connection {
                 to: format!("upstream {} {}:{}", upstream.name, server.host, server.port),
@@ -103,4 +109,3 @@ fn connect(config: &Config) -> Vec<Connection> {
     }
     connections
 }
-

@@ -71,7 +71,10 @@ impl Trail for Telling {
             Step::SignatureEqual => "the signature is of the app's signing key".to_owned(),
             Step::Token(token) => format!("the token is known; it is for store {}", token.store_id),
             Step::Installation(found) => {
-                format!("installation {} of {} in store {}", found.installation_id, found.client_id, found.store_id)
+                format!(
+                    "installation {} of {} in store {}",
+                    found.installation_id, found.client_id, found.store_id
+                )
             }
             Step::Store(store) => format!("store {} ({:?})", store.store_id, store.status).to_lowercase(),
             Step::Scope(scope) => format!("scope {scope} is granted"),
@@ -90,18 +93,26 @@ impl Arguments {
             headers.append(name, value);
         }
         if !headers.contains_key(http::header::HOST) {
-            let host = HeaderValue::from_str(host(&self.url)).map_err(|_| Failure::Usage("the URL's host is malformed".into()))?;
+            let host = HeaderValue::from_str(host(&self.url))
+                .map_err(|_| Failure::Usage("the URL's host is malformed".into()))?;
             headers.insert(http::header::HOST, host);
         }
-        let options = replica::Options { key_file: config.replica.key_file.clone(), ..replica::Options::default() };
+        let options =
+            replica::Options { key_file: config.replica.key_file.clone(), ..replica::Options::default() };
         let replica = Replica::open(&config.replica.path, options).map_err(Failure::failed)?;
         let proof_key = ProofKey::random().map_err(Failure::failed)?;
         let hasher = Hasher::start(1, 1, proof_key.clone()).map_err(Failure::failed)?;
-        let upstreams: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.to_string()).collect();
+        let upstreams: Vec<String> =
+            config.upstreams.iter().map(|upstream| upstream.name.to_string()).collect();
         let gate = app::gate(config, proof_key);
 
-        let raw =
-            RawHead { method: &method, target: self.url.as_bytes(), authority: None, headers: &headers, peer: self.from };
+        let raw = RawHead {
+            method: &method,
+            target: self.url.as_bytes(),
+            authority: None,
+            headers: &headers,
+            peer: self.from,
+        };
         let mut telling = Telling::default();
         let head = match gate.admit(&raw) {
             Ok(head) => head,
@@ -111,15 +122,21 @@ impl Arguments {
         for _ in 0..2 {
             telling.0.clear();
             match gate.decide(&head, &replica, Timestamp::now(), &mut telling) {
-                Decision::Refuse(reason) => return print(output, refused(&reason, telling, Some(head.target.path()))),
+                Decision::Refuse(reason) => {
+                    return print(output, refused(&reason, telling, Some(head.target.path())));
+                }
                 Decision::Prove(challenge) => {
                     let proof = hasher.prove(challenge.app, challenge.secret, Timestamp::now());
                     if runtime.block_on(proof) != Verdict::Proved {
-                        return print(output, refused(&Reason::WrongSecret, telling, Some(head.target.path())));
+                        return print(
+                            output,
+                            refused(&Reason::WrongSecret, telling, Some(head.target.path())),
+                        );
                     }
                 }
                 Decision::Forward(route, pass) => {
-                    let removed = gate.strip(&headers, &pass, gate.settings().trusted_proxies.contains(self.from));
+                    let removed =
+                        gate.strip(&headers, &pass, gate.settings().trusted_proxies.contains(self.from));
                     let injected = gate.identity(&pass);
                     let explanation = Explanation {
                         decision: match pass {

@@ -30,5 +30,9 @@ pub(super) fn log_to_stderr(level: &str) {
         }
     }
     // A second call, as in tests, leaves the first in force.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
 }

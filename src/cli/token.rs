@@ -41,8 +41,9 @@ impl Command {
         let mut writer = writer(config)?;
         match self {
             Self::Issue { client_id, store_id, ttl, scopes } => {
-                let committed =
-                    writer.issue_token(&client_id, store_id, ttl, scopes.as_ref()).map_err(Failure::failed)?;
+                let committed = writer
+                    .issue_token(&client_id, store_id, ttl, scopes.as_ref())
+                    .map_err(Failure::failed)?;
                 finish(
                     output,
                     committed,

@@ -64,7 +64,8 @@ impl AccessLog {
                 Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?)
             }
         };
-        let shared = Arc::new(Shared { queue: ArrayQueue::new(QUEUE), ended: AtomicBool::new(false), routes });
+        let shared =
+            Arc::new(Shared { queue: ArrayQueue::new(QUEUE), ended: AtomicBool::new(false), routes });
         let of_thread = Arc::clone(&shared);
         let writer =
             std::thread::Builder::new().name("access-log".into()).spawn(move || of_thread.write_all(out))?;

@@ -36,7 +36,10 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
-            Opts::new("storegate_requests_total", "Requests, by outcome and by the code that refusals carry."),
+            Opts::new(
+                "storegate_requests_total",
+                "Requests, by outcome and by the code that refusals carry.",
+            ),
             &["outcome", "code"],
         )?;
         registry.register(Box::new(requests.clone()))?;
@@ -132,7 +135,10 @@ mod tests {
             assert_eq!(position, code as usize);
         }
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
-        assert!(text.contains("storegate_requests_total{code=\"head_too_large\",outcome=\"refused\"} 0"), "{text}");
+        assert!(
+            text.contains("storegate_requests_total{code=\"head_too_large\",outcome=\"refused\"} 0"),
+            "{text}"
+        );
         assert!(text.contains("# TYPE storegate_enforcement_delay_seconds histogram"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::client::{Client, Response, ask, request};
 use super::place::{Place, Settings, wait, wait_until};
@@ -40,7 +40,7 @@ impl Gateway {
 
     /// On a place as it is.
     pub(crate) fn start_in(place: Place, upstream: RecordingUpstream) -> Self {
-        let running = Running::start(place.command(&["run"]));
+        let mut running = Running::start(place.command(&["run"]));
         let (address, admin) = running.ready();
         Self { place, upstream, address, admin, running }
     }
@@ -81,12 +81,12 @@ impl Gateway {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.pid(), name);
+        self.running.signal(name);
     }
 
     /// Waits for the end of the process: its exit code, -1 for a signal, `None` if it goes on.
     pub(crate) fn end(&mut self, patience: Duration) -> Option<i32> {
-        wait(&mut self.running.child, patience)
+        self.running.end(patience)
     }
 
     /// What it has said so far, on both streams.
@@ -96,7 +96,7 @@ impl Gateway {
 
     /// Its standard output so far.
     pub(crate) fn out(&self) -> String {
-        self.running.out.lock().unwrap().clone()
+        self.running.out()
     }
 
     /// A line of `/proc/PID/status` in KiB, such as `VmHWM`.
@@ -114,6 +114,20 @@ impl Running {
         let out = collect(child.stdout.take().unwrap());
         let err = collect(child.stderr.take().unwrap());
         Self { child, out, err }
+    }
+
+    /// Its standard output so far.
+    pub(crate) fn out(&self) -> String {
+        self.out.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits for the end of the process: its exit code, -1 for a signal, `None` if it goes on.
+    pub(crate) fn end(&mut self, patience: Duration) -> Option<i32> {
+        wait(&mut self.child, patience)
     }
 
     /// Waits for `ready listen=… admin=…` and reads the addresses.

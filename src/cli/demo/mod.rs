@@ -36,7 +36,8 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::run::log_to_stderr("warn");
         let folder = tempfile::Builder::new().prefix("storegate-demo-").tempdir().map_err(Failure::failed)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
         runtime.block_on(self.serve(folder.path()))
     }
 
@@ -130,7 +131,10 @@ async fn check(page: &Page) -> Result<bool, Failure> {
 
 fn send(request: &page::Request) -> Result<(u16, serde_json::Value, Duration), Failure> {
     let agent = ureq::Agent::new_with_config(
-        ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build(),
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build(),
     );
     let mut call = ureq::http::Request::builder().method(request.method).uri(&request.url);
     for (name, value) in &request.headers {
@@ -143,4 +147,3 @@ fn send(request: &page::Request) -> Result<(u16, serde_json::Value, Duration), F
     let body = answer.body_mut().read_to_string().map_err(Failure::failed)?;
     Ok((answer.status().as_u16(), serde_json::from_str(&body).unwrap_or_default(), time))
 }
-

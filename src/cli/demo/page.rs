@@ -62,7 +62,8 @@ impl Page {
     /// The requests, in the order in which they are sent.
     pub(super) fn requests(&self) -> Vec<Request> {
         let orders = format!("{}/api/apps/v1/orders", self.base());
-        let get = |what, headers, expected| Request { what, method: "GET", url: orders.clone(), headers, expected };
+        let get =
+            |what, headers, expected| Request { what, method: "GET", url: orders.clone(), headers, expected };
         let token = vec![self.bearer(&self.seeded.access_token)];
         vec![
             get("access token", token.clone(), 200),
@@ -88,7 +89,11 @@ impl Page {
             Some(code) => format!("refused: {code}"),
             None => {
                 let received = |name: &str| body["received"][name].as_str().unwrap_or("-").to_owned();
-                format!("the store API received X-Store-Id: {}, X-Scopes: {}", received("x-store-id"), received("x-scopes"))
+                format!(
+                    "the store API received X-Store-Id: {}, X-Scopes: {}",
+                    received("x-store-id"),
+                    received("x-scopes")
+                )
             }
         };
         format!(
@@ -103,7 +108,8 @@ impl Page {
     pub(super) fn try_it(&self) -> String {
         let mut text = format!("\n{}\n", bold("Try it from another terminal"));
         for request in self.requests() {
-            let method = if request.method == "GET" { String::new() } else { format!(" -X {}", request.method) };
+            let method =
+                if request.method == "GET" { String::new() } else { format!(" -X {}", request.method) };
             let refused = if request.expected == 200 { "" } else { " (refused)" };
             text.push_str(&format!("\n  {}\n", dim(&format!("# {}{refused}", request.what))));
             let flags = if request.expected == 200 { "-s" } else { "-si" };
@@ -113,7 +119,8 @@ impl Page {
             }
             text.push('\n');
         }
-        let program = std::env::current_exe().map_or_else(|_| "storegate".to_owned(), |path| path.display().to_string());
+        let program = std::env::current_exe()
+            .map_or_else(|_| "storegate".to_owned(), |path| path.display().to_string());
         let command = format!("{program} --config {}", self.config.display());
         let client_id = &self.seeded.client_id;
         text.push_str(&format!(

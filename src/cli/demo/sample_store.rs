@@ -48,9 +48,10 @@ async fn order(Path(id): Path<u64>, headers: HeaderMap) -> (StatusCode, Json<Val
         Some(order) => {
             (StatusCode::OK, Json(json!({"data": order, "status": 200, "received": received(&headers)})))
         }
-        None => {
-            (StatusCode::NOT_FOUND, Json(json!({"message": "No such order.", "code": "not_found", "status": 404})))
-        }
+        None => (
+            StatusCode::NOT_FOUND,
+            Json(json!({"message": "No such order.", "code": "not_found", "status": 404})),
+        ),
     }
 }
 
