@@ -1,4 +1,4 @@
-//! The composition root: builds every part from [`Config`], hands them to Pingora, and ends them. It
+//! The composition root: builds every part from the configuration, hands them to Pingora, and ends them. It
 //! decides nothing.
 //!
 //! The life of a gateway is ours, not Pingora's: listeners are bound here, so that a port of 0 is

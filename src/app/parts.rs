@@ -35,7 +35,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         },
     )?;
     let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log, routes)?);
+    let telemetry = Arc::new(telemetry(&config.log.access, routes)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {

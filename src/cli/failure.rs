@@ -15,8 +15,6 @@ pub(super) enum Failure {
     Config(Problems),
     /// It failed while running: exit code 1.
     Failed(String),
-    /// It failed, and everything was said already: exit code 1.
-    Told,
 }
 
 impl Failure {
@@ -40,7 +38,6 @@ impl Failure {
                 output.message(&format!("error: {text}"));
                 ExitCode::from(1)
             }
-            Self::Told => ExitCode::from(1),
         }
     }
 }

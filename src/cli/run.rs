@@ -1,5 +1,6 @@
 //! `storegate run`.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use super::failure::{Failure, load};
@@ -30,7 +31,9 @@ pub(super) fn log_to_stderr(level: &str) {
         }
     }
     // A second call, as in tests, leaves the first in force.
+    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let _ = tracing_subscriber::fmt()
+        .with_ansi(ansi)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)

@@ -6,68 +6,46 @@ use http::HeaderName;
 
 use super::raw;
 use super::report::{Finding, Report};
+use crate::gate::InjectNames;
 
 /// The names of the injected headers: canonical, and distinct even for upstreams that take `_` and
 /// `.` for `-`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inject {
-    /// The store's id; `x-store-id` by default.
-    pub store: HeaderName,
-    /// The scopes, separated by blanks; `x-scopes` by default.
-    pub scopes: HeaderName,
-    /// The client id; `x-client-id` by default.
-    pub client: HeaderName,
-    /// The installation's id; `x-installation-id` by default.
-    pub installation: HeaderName,
-    /// How the caller was authenticated; `x-auth-method` by default.
-    pub method: HeaderName,
-    /// The user, where there is one; `x-subject` by default.
-    pub subject: HeaderName,
-}
-
-impl Inject {
-    pub(super) fn check(raw: &raw::Inject<'_>, report: &Report) -> Self {
-        // By folded name: the keys that have it.
-        let mut taken: BTreeMap<String, &'static str> = BTreeMap::new();
-        let given = [
-            ("store", &raw.store, "x-store-id"),
-            ("scopes", &raw.scopes, "x-scopes"),
-            ("client", &raw.client, "x-client-id"),
-            ("installation", &raw.installation, "x-installation-id"),
-            ("method", &raw.method, "x-auth-method"),
-            ("subject", &raw.subject, "x-subject"),
-        ];
-        for (key, _, default) in given.iter().filter(|(_, given, _)| given.is_none()) {
-            taken.insert((*default).to_owned(), key);
-        }
-        let [store, scopes, client, installation, method, subject] = given.map(|(key, given, default)| {
-            let Some(given) = given else { return HeaderName::from_static(default) };
-            match header(key, given.get_ref()) {
-                Err(message) => {
-                    report.push(
-                        Finding::error(given.span(), message)
-                            .expected(format!("a header name of its own, such as \"{}\"", display(default))),
-                    );
-                    HeaderName::from_static(default)
-                }
-                Ok(name) => {
-                    if let Some(other) = taken.insert(fold(name.as_str()), key) {
-                        report.push(
-                            Finding::error(given.span(), format!("`inject.{other}` has this name already"))
-                                .expected("another name; case does not count, and `_` and `.` count as `-`"),
-                        );
-                    }
-                    name
-                }
+pub(super) fn check(raw: &raw::Inject<'_>, report: &Report) -> InjectNames {
+    // By folded name: the keys that have it.
+    let mut taken: BTreeMap<String, &'static str> = BTreeMap::new();
+    let given = [
+        ("store", &raw.store, "x-store-id"),
+        ("scopes", &raw.scopes, "x-scopes"),
+        ("client", &raw.client, "x-client-id"),
+        ("installation", &raw.installation, "x-installation-id"),
+        ("method", &raw.method, "x-auth-method"),
+        ("subject", &raw.subject, "x-subject"),
+    ];
+    for (key, _, default) in given.iter().filter(|(_, given, _)| given.is_none()) {
+        taken.insert((*default).to_owned(), key);
+    }
+    let [store, scopes, client, installation, method, subject] = given.map(|(key, given, default)| {
+        let Some(given) = given else { return HeaderName::from_static(default) };
+        match header(key, given.get_ref()) {
+            Err(message) => {
+                report.push(
+                    Finding::error(given.span(), message)
+                        .expected(format!("a header name of its own, such as \"{}\"", display(default))),
+                );
+                HeaderName::from_static(default)
             }
-        });
-        Self { store, scopes, client, installation, method, subject }
-    }
-
-    /// All names.
-    pub fn names(&self) -> [&HeaderName; 6] {
-        [&self.store, &self.scopes, &self.client, &self.installation, &self.method, &self.subject]
-    }
+            Ok(name) => {
+                if let Some(other) = taken.insert(fold(name.as_str()), key) {
+                    report.push(
+                        Finding::error(given.span(), format!("`inject.{other}` has this name already"))
+                            .expected("another name; case does not count, and `_` and `.` count as `-`"),
+                    );
+                }
+                name
+            }
+        }
+    });
+    InjectNames { store, scopes, client, installation, method, subject }
 }
 
 /// Headers that mean something to the gateway, to HTTP or to the upstream's framework (RFC 9110

@@ -8,6 +8,7 @@ mod diagnostic;
 mod document;
 mod excerpt;
 mod inject;
+mod log;
 mod raw;
 mod replica;
 mod report;
@@ -25,12 +26,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use inject::Inject;
+pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use server::{Admin, Server, Tls};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 
-use crate::gate::RouteTable;
+use crate::gate::{InjectNames, RouteTable};
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -52,7 +53,9 @@ pub struct Config {
     /// The upstreams, in the order of the file; routes name them by position.
     pub upstreams: Vec<Upstream>,
     /// The names of the headers that the upstream receives.
-    pub inject: Inject,
+    pub inject: InjectNames,
+    /// Where the access log goes.
+    pub log: Log,
     /// The routes; at least one.
     pub routes: RouteTable,
 }
@@ -146,7 +149,8 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),
-        inject: Inject::check(&raw.inject, report),
+        inject: inject::check(&raw.inject, report),
+        log: Log::check(&raw.log, folder, report),
         routes: routes::check(&raw, server.path_case, &upstreams, text.len(), report),
         server,
         admin,

@@ -24,6 +24,7 @@ pub(super) struct Document<'d> {
     pub(super) hasher: Hasher,
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
+    pub(super) log: Log<'d>,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
     pub(super) has_other_routes: bool,
@@ -96,6 +97,11 @@ pub(super) struct Inject<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Log<'d> {
+    pub(super) access: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Route<'d> {
     pub(super) span: Range<usize>,
     pub(super) path: Text<'d>,
@@ -139,6 +145,7 @@ impl<'d> Document<'d> {
                 .map(|(name, section)| Upstream::read(name, section))
                 .collect(),
             inject: Inject::read(root.section("inject")),
+            log: Log::read(root.section("log")),
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
         };
@@ -251,6 +258,14 @@ impl<'d> Inject<'d> {
         };
         section.finish();
         inject
+    }
+}
+
+impl<'d> Log<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let log = Self { access: section.text("access") };
+        section.finish();
+        log
     }
 }
 

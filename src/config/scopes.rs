@@ -20,10 +20,7 @@ pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -
     let names = path.and_then(|path| captures(path).ok());
     let names = names.as_deref();
     match &raw.scopes {
-        raw::Scopes::Absent => {
-            report.push(absent(raw.span.clone(), names));
-            None
-        }
+        raw::Scopes::Absent => Some(default(raw.span.clone(), names?, report)),
         raw::Scopes::Same(value) => {
             let list = list(value, "route.scopes", names, report)?;
             Some(ScopeRules { read: list.clone(), write: list })
@@ -46,16 +43,19 @@ pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -
     }
 }
 
-/// A route that was left without scopes by mistake would be open to every app.
-fn absent(route: Range<usize>, names: Option<&[&str]>) -> Finding {
-    let name = names.unwrap_or_default().iter().find(|name| !name.starts_with('*')).copied();
-    let suggestion = match name {
-        Some(name) => format!("scopes = {{ read = \"read:{{{name}}}\", write = \"write:{{{name}}}\" }}"),
-        None => "scopes = \"billing\"".to_owned(),
-    };
-    Finding::error(route, "`route.scopes` is missing: say which scopes a caller needs")
-        .help(format!("write {suggestion}\nor, if any installed app may call it, scopes = \"none\""))
-        .whole_file()
+/// Where the path captures `{resource}`, the scopes of the platform's rule (reads need
+/// `read:{resource}`, all else `write:{resource}`); none otherwise, which deserves a warning.
+fn default(route: Range<usize>, names: &[&str], report: &Report) -> ScopeRules {
+    let template = |text: &str| ScopeTemplate::parse(text, names).map(|one| Box::from([one]));
+    if let (Ok(read), Ok(write)) = (template("read:{resource}"), template("write:{resource}")) {
+        return ScopeRules { read, write };
+    }
+    report.push(
+        Finding::warning(route, "this route demands no scope: every installed app may call it").help(
+            "name the scopes, such as scopes = \"billing\", or say so with scopes = \"none\"".to_owned(),
+        ),
+    );
+    ScopeRules::default()
 }
 
 fn list(

@@ -12,7 +12,7 @@ use super::verify::Verified;
 use crate::model::{App, Installation, Store, Timestamp};
 
 /// The right to forward one request in a caller's name. Forwarding demands it, and only
-/// [`authorise`] makes one.
+/// this module makes one.
 #[derive(Debug)]
 pub struct Permit(Verified);
 

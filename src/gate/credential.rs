@@ -130,11 +130,13 @@ pub(super) fn sent_store(headers: &HeaderMap) -> Result<Option<StoreId>, Reason>
     }
 }
 
-/// A CORS preflight (Fetch standard, section 4.9): it never carries credentials.
+/// A real CORS preflight (Fetch standard, section 4.9): it never carries credentials. A browser sends
+/// each of the two headers once and filled.
 pub(super) fn is_preflight(method: &http::Method, headers: &HeaderMap) -> bool {
+    let sent = |name: &HeaderName| matches!(Lines::of(headers, name), Lines::One(_));
     method == http::Method::OPTIONS
-        && headers.contains_key(http::header::ORIGIN)
-        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+        && sent(&http::header::ORIGIN)
+        && sent(&http::header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl Presented<'_> {

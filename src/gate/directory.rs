@@ -31,3 +31,25 @@ pub trait Directory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the replica cannot be read")]
 pub struct Unavailable;
+
+impl<D: Directory + ?Sized> Directory for Arc<D> {
+    fn app(&self, client_id: &str) -> Result<Option<Arc<App>>, Unavailable> {
+        (**self).app(client_id)
+    }
+
+    fn installation(&self, app: AppId, store: StoreId) -> Result<Option<Arc<Installation>>, Unavailable> {
+        (**self).installation(app, store)
+    }
+
+    fn installation_by_id(&self, id: InstallationId) -> Result<Option<Arc<Installation>>, Unavailable> {
+        (**self).installation_by_id(id)
+    }
+
+    fn store(&self, id: StoreId) -> Result<Option<Arc<Store>>, Unavailable> {
+        (**self).store(id)
+    }
+
+    fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
+        (**self).access_token(digest)
+    }
+}

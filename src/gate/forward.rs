@@ -12,7 +12,7 @@ use super::credential::{X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID};
 use crate::wire::field::OwnedNames;
 
 /// The names of the headers that the upstream receives: `[inject]` of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InjectNames {
     /// The store's number.
     pub store: HeaderName,
@@ -42,16 +42,18 @@ impl Default for InjectNames {
 }
 
 impl InjectNames {
-    fn all(&self) -> [&HeaderName; 6] {
+    /// All of them.
+    pub fn all(&self) -> [&HeaderName; 6] {
         [&self.store, &self.scopes, &self.client, &self.installation, &self.method, &self.subject]
     }
 }
 
-/// Credentials that an upstream which authenticates by itself receives untouched.
-static CREDENTIALS: [HeaderName; 4] = [AUTHORIZATION, X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID];
-
 /// Where a session token also travels, towards app backends; never a credential here.
-static X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
+const X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
+
+/// Credentials that an upstream which authenticates by itself receives untouched.
+static CREDENTIALS: [HeaderName; 5] =
+    [AUTHORIZATION, X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID, X_SESSION_TOKEN];
 
 /// Header families by which a proxy in front tells who called and what was asked. Believed from
 /// trusted proxies only.
@@ -76,7 +78,7 @@ impl Names {
     pub(super) fn new(inject: InjectNames) -> Self {
         let injected = inject.all().map(HeaderName::as_str);
         let credentials = CREDENTIALS.each_ref().map(HeaderName::as_str);
-        let identity = || injected.iter().chain(&credentials).copied().chain([X_SESSION_TOKEN.as_str()]);
+        let identity = || injected.iter().chain(&credentials).copied();
         Self {
             identity: OwnedNames::new(identity()),
             forwarded: OwnedNames::new(FORWARDED).with_prefixes(FORWARDED_PREFIXES),
@@ -93,11 +95,15 @@ impl Names {
         trusted_peer: bool,
     ) -> SmallVec<[HeaderName; 8]> {
         let untouched = |name: &HeaderName| matches!(pass, Pass::Upstream) && CREDENTIALS.contains(name);
+        // A proxy writes the plain spelling; any other came through it from the client.
+        let is_forged = |name: &str| match trusted_peer {
+            true => self.forwarded.is_other_spelling(name).is_some(),
+            false => self.forwarded.contains(name),
+        };
         headers
             .keys()
             .filter(|name| {
-                (self.identity.contains(name.as_str()) && !untouched(name))
-                    || (!trusted_peer && self.forwarded.contains(name.as_str()))
+                (self.identity.contains(name.as_str()) && !untouched(name)) || is_forged(name.as_str())
             })
             .cloned()
             .collect()

@@ -13,8 +13,8 @@ use crate::wire::forwarded;
 use crate::wire::host::Authority;
 use crate::wire::target::{Target, TargetError};
 
-/// A request head as it came in.
-#[derive(Debug, Clone, Copy)]
+/// A request head as it came in. It has no `Debug`: its fields hold credentials.
+#[derive(Clone, Copy)]
 pub struct RawHead<'h> {
     /// The method.
     pub method: &'h Method,
@@ -28,8 +28,7 @@ pub struct RawHead<'h> {
     pub peer: IpAddr,
 }
 
-/// A request head that can be decided on.
-#[derive(Debug)]
+/// A request head that can be decided on. It has no `Debug`: its fields hold credentials.
 pub struct Head<'h> {
     /// The method.
     pub method: &'h Method,

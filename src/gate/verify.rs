@@ -165,7 +165,9 @@ fn opaque<D: Directory>(
     if with.now >= token.expires_at {
         return Err(Reason::ExpiredToken.into());
     }
-    let app = with.directory.app(token.client_id.as_str())?.ok_or(Reason::TokenWithoutInstallation)?;
+    let app = with.directory.app(token.client_id.as_str())?;
+    // A client id that was given to another app since does not take the token along.
+    let app = app.filter(|app| app.app_id == token.app_id).ok_or(Reason::TokenWithoutInstallation)?;
     trail.step(Step::App(&app));
     if app.status == AppStatus::Disabled {
         return Err(Reason::TokenWithoutInstallation.into());
@@ -199,7 +201,8 @@ fn session<D: Directory>(
     }
     trail.step(Step::SignatureEqual);
     session_token::check_times(claims, with.now).map_err(Reason::Session)?;
-    if claims.store_id != installation.store_id || claims.app_id != installation.app_id {
+    let same_app = claims.app_id == installation.app_id && claims.app_id == app.app_id;
+    if !same_app || claims.store_id != installation.store_id {
         return Err(Reason::SessionClaims.into());
     }
     if app.status == AppStatus::Disabled {

@@ -25,6 +25,9 @@ const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// Page cache of one reading connection, in KiB.
 const READER_CACHE_KIB: i64 = 8 * 1024;
 
+/// How much of the write-ahead log stays on disk, in bytes.
+const LOG_KEPT: i64 = 16 * 1024 * 1024;
+
 /// Why a replica cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -129,6 +132,8 @@ fn prepare_writer(conn: &mut Connection) -> rusqlite::Result<()> {
     // FULL: in WAL mode the log is synced at every commit, so that an acknowledged change survives a
     // power loss ("PRAGMA synchronous").
     conn.pragma_update(None, "synchronous", "FULL")?;
+    // What a large transaction leaves of the log is given back when the log starts over.
+    conn.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
     conn.set_prepared_statement_cache_capacity(64);
     if schema::kind(conn)? != Kind::Replica(schema::VERSION) {
         schema::migrate(conn)?;

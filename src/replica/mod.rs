@@ -19,6 +19,7 @@
 mod cache;
 mod directory;
 mod file;
+mod import;
 mod journal;
 mod pool;
 mod read;
@@ -30,6 +31,7 @@ mod watch;
 mod write;
 
 pub use file::OpenError;
+pub use import::{Imported, Progress};
 pub use journal::Position;
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;

@@ -230,6 +230,8 @@ impl Replica {
     ) -> Result<T, Unavailable> {
         let pool = self.pool().map_err(|reason| self.complaints.complain(&reason))?;
         let found = read(&pool.take());
+        #[cfg(test)]
+        super::tests::linger(); // between reading and filling, where a lost drop would do its harm
         found.map_err(|error| self.complaints.complain(&error.to_string()))
     }
 

@@ -16,7 +16,6 @@ use super::output;
 use crate::app::{Gateway, Signals, StartError};
 use crate::config::Config;
 use page::Page;
-use seed::Seeded;
 
 /// Try it: a sample store API behind a gateway, with seeded credentials
 #[derive(Debug, clap::Args)]

@@ -171,7 +171,6 @@ fn mistakes_of_routes() {
         ("path = 'a'\nscopes = 'none'".to_owned(), 4, 8, "starts with a slash", "/api/{resource}"),
         ("path = '/a/{x'\nscopes = 's:{x}'".to_owned(), 4, 8, "no partner", ""),
         ("path = '/a/%2e'\nscopes = 'none'".to_owned(), 4, 8, "cannot stand in a route's path", ""),
-        (path.to_owned(), 3, 1, "`route.scopes` is missing", "scopes = \"none\""),
         (format!("{path}\nscopes = 's:{{y}}'"), 5, 10, "captures no `{y}`", "`{x}`"),
         (format!("{path}\nscopes = 's:{{rest}}'"), 5, 10, "several segments", "a name of its own"),
         (format!("{path}\nscopes = 's:{{x'"), 5, 10, "no partner", ""),
@@ -337,7 +336,7 @@ fn a_syntax_error_hides_no_earlier_mistake_and_makes_up_none() {
         summary(text)
     );
     assert_one(
-        "[[route]]\npath = '/a'\nupstream = 'api'\n[upstream.api\nservers = ['http://a']",
+        "[[route]]\npath = '/{resource}'\nupstream = 'api'\n[upstream.api\nservers = ['http://a']",
         4,
         14,
         "unclosed",

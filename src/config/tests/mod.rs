@@ -7,7 +7,7 @@ mod mistakes;
 mod shown;
 
 use super::*;
-use crate::gate::{Access, Found, PathCase};
+use crate::gate::{Access, Found, PathCase, ScopeRules, ScopeTemplate};
 
 const SHIPPED: &str = include_str!("../../../gateway.toml");
 
@@ -102,6 +102,20 @@ fn the_shipped_file_names_every_key() {
 }
 
 #[test]
+fn a_route_without_scopes_has_the_platforms_or_a_warning() {
+    let route = |path: &str| format!("[upstream.api]\nservers = ['http://a']\n[[route]]\npath = '{path}'");
+    let (config, warnings) = Config::parse(&route("/v1/{resource}/{*rest}"), "gateway.toml").unwrap();
+    assert_eq!(warnings, []);
+    let Access::Credentials(_, rules) = &config.routes.routes()[0].access else { panic!() };
+    assert_eq!(*rules.read, [ScopeTemplate::parse("read:{resource}", &["resource"]).unwrap()]);
+    assert_eq!(*rules.write, [ScopeTemplate::parse("write:{resource}", &["resource"]).unwrap()]);
+    let (config, warnings) = Config::parse(&route("/v1/{x}"), "gateway.toml").unwrap();
+    assert!(warnings.iter().any(|d| d.message.contains("demands no scope")), "{warnings:?}");
+    let Access::Credentials(_, rules) = &config.routes.routes()[0].access else { panic!() };
+    assert_eq!(*rules, ScopeRules::default());
+}
+
+#[test]
 fn warnings_do_not_refuse() {
     let text = format!("[server]\nunsafe_trust_any_proxy = true\ntrusted_proxies = ['::/0']\n{REST}");
     let (config, warnings) = Config::parse(&text, "gateway.toml").unwrap();
@@ -145,7 +159,7 @@ methods = ['POST']
     let tls = config.server.tls.clone().unwrap();
     assert_eq!((tls.cert, tls.key), ("/etc/storegate/tls/c.pem".into(), "/etc/k.pem".into()));
     assert_eq!(config.replica.path, Path::new("/etc/storegate/data/r.db"));
-    assert_eq!(config.inject.names().map(|name| name.as_str())[0], "x_shop.id");
+    assert_eq!(config.inject.all().map(|name| name.as_str())[0], "x_shop.id");
     assert_eq!(config.upstream("a"), Some(1));
     assert_eq!(config.upstreams[1].servers[1].to_string(), "http://[::1]:9000");
     let Found::Route(0, route, _) = config.routes.find(&http::Method::GET, "/v1/orders") else {

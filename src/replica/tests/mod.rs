@@ -2,6 +2,7 @@
 
 mod failure;
 mod freshness;
+mod importing;
 mod stress;
 mod writing;
 
@@ -106,6 +107,19 @@ fn accepts(replica: &Replica, client_id: &str, secret: &str) -> bool {
     app.secrets
         .iter()
         .any(|own| !own.is_expired(now) && own.compare(secret.as_bytes(), &key) == SecretMatch::Equal)
+}
+
+thread_local! {
+    /// Whether the look-ups of this thread pause between the read and the fill.
+    static LINGERS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The pause, on threads that asked for it: long enough for a whole change to be made, if the lock of
+/// the entry did not stop it.
+pub(super) fn linger() {
+    if LINGERS.get() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Waits for something that another thread brings about.

@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
+pub(super) use apps::stored_networks;
 pub use apps::{AppDetail, AppInstallation, AppSummary, CreatedApp, NewApp, SecretDetail, SecretKind};
 pub use installations::SessionClaims;
 pub use stores::StoreSummary;
+pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept};
 
 use super::file::{self, OpenError};
@@ -65,6 +67,22 @@ pub enum WriteError {
         what: &'static str,
         /// What was expected.
         why: String,
+    },
+    /// A line of an import cannot be taken.
+    #[error("line {line}: {why}; nothing was imported")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong, and what was expected.
+        why: String,
+    },
+    /// The input of an import cannot be read.
+    #[error("line {line} cannot be read: {source}; nothing was imported")]
+    Input {
+        /// Its number, from 1.
+        line: u64,
+        /// What the operating system says.
+        source: std::io::Error,
     },
     /// Another process has been writing for longer than a writer waits.
     #[error(

@@ -1,0 +1,15 @@
+//! The decision, by tables: what the contract promises of every credential, contradiction and route,
+//! in the documented order of checks; then the gate against an independent model of it.
+
+mod access_token;
+mod client_credentials;
+mod contradictions;
+mod forwarding;
+mod heads;
+mod order;
+mod request;
+mod routes;
+mod session_token;
+mod stage;
+mod unavailable;
+mod world;
