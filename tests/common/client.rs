@@ -78,6 +78,11 @@ impl Client {
         Ok(Response { status, head, body, length })
     }
 
+    /// Reads a head, also an interim one, and nothing of its body.
+    pub(crate) fn head(&mut self) -> String {
+        String::from_utf8(self.wire.head().unwrap()).unwrap()
+    }
+
     /// Reads `length` bytes as they come.
     pub(crate) fn exactly(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();

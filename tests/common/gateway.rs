@@ -131,14 +131,14 @@ impl Running {
     }
 
     /// Waits for `ready listen=… admin=…` and reads the addresses.
-    fn ready(&self) -> (SocketAddr, SocketAddr) {
-        let start = Instant::now();
+    fn ready(&mut self) -> (SocketAddr, SocketAddr) {
         let line = wait_until(START, || {
-            let out = self.out.lock().unwrap();
-            out.lines().find(|line| line.starts_with("ready ")).map(str::to_owned)
+            let line = self.out().lines().find(|line| line.starts_with("ready ")).map(str::to_owned);
+            let ended = line.is_none() && self.child.try_wait().unwrap().is_some();
+            if ended { Some(String::new()) } else { line }
         });
-        let line = line
-            .unwrap_or_else(|| panic!("not ready after {:?}: {}", start.elapsed(), self.err.lock().unwrap()));
+        let line = line.filter(|line| !line.is_empty());
+        let line = line.unwrap_or_else(|| panic!("not ready: {}", self.err.lock().unwrap()));
         let of = |name: &str| {
             let word = line.split(' ').find_map(|word| word.strip_prefix(name));
             word.unwrap_or_else(|| panic!("no {name} in {line}")).parse().unwrap()

@@ -186,7 +186,8 @@ fn answer(wire: &mut Wire, shared: &Shared, head: &str, received: usize) -> Resu
             return Ok(true);
         }
         "hops" => {
-            let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=9\r\nX-Kept: yes\r\n\
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Own-Hop\r\n\
+                        X-Own-Hop: 1\r\nKeep-Alive: timeout=9\r\nTrailer: X-Late\r\nX-Kept: yes\r\n\
                         X-Request-Id: of-the-upstream\r\n\r\n{}";
             out.write_all(head.as_bytes())?;
             return Ok(true);

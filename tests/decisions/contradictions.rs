@@ -142,8 +142,6 @@ fn paths() -> Vec<Case> {
         "/api/../../api/apps/v1/orders",
         "/%2e%2e/api/apps/v1/orders",
         "/api/apps/v1/orders/../../../../../x",
-        "http://other.example.test/api/apps/v1/orders",
-        "http://api.example.test@other/api/apps/v1/orders",
         "*",
         "api/apps/v1/orders",
         "ftp://api.example.test/api/apps/v1/orders",

@@ -72,11 +72,9 @@ fn expect_100_continue_is_answered() {
     let gateway = Gateway::start(&Settings::default());
     let mut client = gateway.connect();
     client.send(request("POST /public/a", &["Content-Length: 4", "Expect: 100-continue"]));
-    assert!(client.exactly(12).starts_with(b"HTTP/1.1 100"));
+    assert!(client.head().starts_with("HTTP/1.1 100"));
     client.send("body");
-    // The rest of the interim answer comes first.
-    let rest = client.answer(false).unwrap();
-    let answer = if rest.body.is_empty() { client.answer(false).unwrap() } else { rest };
+    let answer = client.answer(false).unwrap();
     assert_eq!(answer.text(), "{\"received\":4}");
 }
 

@@ -80,7 +80,6 @@ fn never_understood() {
         format!("GET\t/public/a\tHTTP/1.1\r\n{host}\r\n"),
         "GET /public/a\r\n\r\n".to_owned(),
         format!("GET /public/\u{f6} HTTP/1.1\r\n{host}\r\n"),
-        format!("GET /public/a b HTTP/1.1\r\n{host}\r\n"),
         format!("GET public/a HTTP/1.1\r\n{host}{token}\r\n\r\n"),
         format!("TRACE /public/a HTTP/1.1\r\n{host}{token}\r\n\r\n"),
         format!("CONNECT api.example.test:80 HTTP/1.1\r\n{host}{token}\r\n\r\n"),
