@@ -17,6 +17,7 @@ use super::answer::{self, X_REQUEST_ID};
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::guard::{self, InFlight, Reused};
+use super::hop;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
@@ -92,6 +93,9 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             Ok(head) => head,
             Err(reason) => return Next::Refuse(reason),
         };
+        if hop::has_two_framings(session) {
+            return Next::Refuse(Reason::Framing);
+        }
         context.caller = Some(head.caller);
         context.host = HeaderValue::from_str(head.host).ok();
         if head.target.is_changed() {
@@ -255,6 +259,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         context: &mut Context,
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
+        hop::clean(response);
         response.insert_header(X_REQUEST_ID, context.request_id.clone())
     }
 
