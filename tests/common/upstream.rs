@@ -213,7 +213,7 @@ fn answer(wire: &mut Wire, shared: &Shared, head: &str, received: usize) -> Resu
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
             out.write_all(head.as_bytes())?;
             let mut echo = out.try_clone()?;
-            wire.to_the_end(&mut |bytes| echo.write_all(bytes).unwrap_or_default())?;
+            wire.rest(&mut |bytes| echo.write_all(bytes).unwrap_or_default())?;
             return Ok(false);
         }
         _ => {}
