@@ -8,6 +8,8 @@ mod common;
 mod clients;
 #[path = "decisions/contradictions.rs"]
 mod contradictions;
+#[path = "decisions/saturation.rs"]
+mod saturation;
 #[path = "decisions/sessions.rs"]
 mod sessions;
 #[path = "decisions/tokens.rs"]
