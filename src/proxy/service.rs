@@ -19,8 +19,9 @@ use super::forwarded::{self, Origin, RequestIds};
 use super::guard::{self, InFlight, Reused};
 use super::hop;
 use super::upstream::Upstreams;
-use crate::gate::{Challenge, Decision, Directory, Gate, Pass, RawHead, Reason};
+use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
+use crate::limits::FailureBudgets;
 use crate::model::Timestamp;
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
@@ -40,6 +41,7 @@ pub struct StoreProxy<D> {
     gate: Gate,
     directory: D,
     hasher: Hasher,
+    budgets: FailureBudgets,
     upstreams: Arc<Upstreams>,
     recorder: Arc<dyn Recorder>,
     in_flight: Arc<InFlight>,
@@ -63,12 +65,13 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         gate: Gate,
         directory: D,
         hasher: Hasher,
+        budgets: FailureBudgets,
         upstreams: Arc<Upstreams>,
         recorder: Arc<dyn Recorder>,
         in_flight: Arc<InFlight>,
     ) -> Result<Self, getrandom::Error> {
         let request_ids = RequestIds::new()?;
-        Ok(Self { gate, directory, hasher, upstreams, recorder, in_flight, request_ids })
+        Ok(Self { gate, directory, hasher, budgets, upstreams, recorder, in_flight, request_ids })
     }
 
     /// Admits and decides on the records of this moment.
@@ -118,16 +121,31 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         for _ in 0..PROOF_ROUNDS {
             let challenge = match self.decide(session, context) {
                 Next::Forward { upstream, pass } => return Ok((upstream, pass)),
-                Next::Refuse(reason) => return Err(reason),
+                Next::Refuse(reason) => return Err(self.charged(reason, context)),
                 Next::Prove(challenge) => challenge,
             };
+            let address = context.caller.unwrap_or(peer(session));
+            let fee = self.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
+            let fee = fee.map_err(Reason::TooManyFailures)?;
             match self.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
-                Verdict::Proved => {}
+                Verdict::Proved => fee.refund(),
                 Verdict::Wrong => return Err(Reason::WrongSecret),
-                Verdict::Saturated => return Err(Reason::Saturated),
+                Verdict::Saturated => {
+                    fee.refund();
+                    return Err(Reason::Saturated);
+                }
             }
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
+    }
+
+    /// A failed attempt counts against its address; past the budget it is answered 429.
+    fn charged(&self, reason: Reason, context: &Context) -> Reason {
+        let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
+        match context.caller.filter(|_| failed).map(|caller| self.budgets.charge(caller, Instant::now())) {
+            Some(Err(wait)) => Reason::TooManyFailures(wait),
+            _ => reason,
+        }
     }
 }
 

@@ -38,8 +38,9 @@ pub use seal::KeyError;
 pub use wake::NotEnforced;
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, IssuedToken, NewApp, Prefixes, Revocation,
-    SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, IssuedToken, NewApp,
+    OperatorSummary, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept,
+    WriteError, Writer,
 };
 
 #[cfg(test)]
