@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
     &["proxy", "admin", "config", "telemetry"],
-    &["gate", "replica", "hasher"],
-    &["wire"],
+    &["gate", "replica", "hasher", "limits"],
+    &["wire", "cache"],
     &["model"],
 ];
 
@@ -18,7 +18,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["replica"]),
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
-    ("dashmap", &["replica"]),
+    ("dashmap", &["cache"]),
     ("axum", &["admin", "app", "cli"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::parts::{self, Parts};
-use crate::admin;
+use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::{Config, Tls};
 use crate::proxy::{Guarded, InFlight, Upstreams};
 use crate::replica::{OpenError, Watch};
@@ -36,6 +36,9 @@ pub enum StartError {
     /// The replica cannot be opened.
     #[error(transparent)]
     Replica(#[from] OpenError),
+    /// The admin token.
+    #[error(transparent)]
+    AdminToken(#[from] TokenFileError),
     /// Certificate or key of the public listener.
     #[error("server.tls: {0}")]
     Tls(String),
@@ -133,14 +136,15 @@ impl Gateway {
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
         let draining = Arc::new(AtomicBool::new(false));
+        let token = TokenFile::open(replica.path())?;
         let status = parts::Status {
-            replica,
+            replica: Arc::clone(&replica),
             telemetry,
             in_flight: Arc::clone(&in_flight),
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
-        let router = admin::router(Arc::new(status));
+        let router = admin::router(status, replica, token);
         let admin = tokio::spawn(async move {
             if let Err(error) = axum::serve(admin_listener, router).await {
                 tracing::error!("the admin listener ended: {error}");

@@ -97,7 +97,7 @@ impl Command {
             Self::Create(create) => create.run(&mut writer, output),
             Self::List => list(&mut writer, output),
             Self::Show { client_id } => {
-                let app = writer.app(&client_id).map_err(Failure::failed)?;
+                let app = writer.app(&client_id).map_err(Failure::write)?;
                 output.result(&detail_json(&app), |_| detail_text(&app));
                 Ok(())
             }
@@ -109,7 +109,7 @@ impl Command {
             }
             Self::AllowIp { client_id, networks } => {
                 let committed =
-                    writer.set_allowed_addresses(&client_id, &networks).map_err(Failure::failed)?;
+                    writer.set_allowed_addresses(&client_id, &networks).map_err(Failure::write)?;
                 let listed: Vec<String> = networks.iter().map(ToString::to_string).collect();
                 let json = |(): &()| json!({"client_id": client_id.as_str(), "allowed_addresses": listed});
                 finish(output, committed, json, |()| match listed.is_empty() {
@@ -118,12 +118,12 @@ impl Command {
                 })
             }
             Self::RotateSecret { client_id, overlap } => {
-                let committed = writer.rotate_secret(&client_id, overlap).map_err(Failure::failed)?;
+                let committed = writer.rotate_secret(&client_id, overlap).map_err(Failure::write)?;
                 let json = |secret: &Secret| json!({"client_id": client_id.as_str(), "client_secret": secret.expose()});
                 finish(output, committed, json, |secret| once(&[("client_secret", secret)]))
             }
             Self::RotateSigningKey { client_id } => {
-                let committed = writer.rotate_signing_key(&client_id).map_err(Failure::failed)?;
+                let committed = writer.rotate_signing_key(&client_id).map_err(Failure::write)?;
                 let json = |key: &Secret| json!({"client_id": client_id.as_str(), "session_signing_key": key.expose()});
                 finish(output, committed, json, |key| once(&[("session_signing_key", key)]))
             }
@@ -146,7 +146,7 @@ impl Create {
             organization: self.organization,
             allow: self.allow,
         };
-        let committed = writer.create_app(new).map_err(Failure::failed)?;
+        let committed = writer.create_app(new).map_err(Failure::write)?;
         finish(
             output,
             committed,
@@ -185,13 +185,13 @@ fn set_status(
     status: AppStatus,
     word: &str,
 ) -> Result<(), Failure> {
-    let committed = writer.set_app_status(client_id, status).map_err(Failure::failed)?;
+    let committed = writer.set_app_status(client_id, status).map_err(Failure::write)?;
     let json = |(): &()| json!({"client_id": client_id.as_str(), "status": word});
     finish(output, committed, json, |()| format!("{client_id} is {word}"))
 }
 
 fn list(writer: &mut Writer, output: &Output) -> Result<(), Failure> {
-    let apps = writer.apps().map_err(Failure::failed)?;
+    let apps = writer.apps().map_err(Failure::write)?;
     let rows: Vec<Value> = apps.iter().map(summary_json).collect();
     output.result(&rows, |_| {
         let cells: Vec<_> = apps

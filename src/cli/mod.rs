@@ -10,6 +10,7 @@ mod failure;
 mod import;
 mod input;
 mod install;
+mod operator;
 mod output;
 mod run;
 mod session;
@@ -65,6 +66,9 @@ enum Command {
     /// Session tokens of embedded apps
     #[command(subcommand)]
     Session(session::Command),
+    /// Operators: who may use the admin API
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request
@@ -93,6 +97,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Uninstall(uninstall) => uninstall.run(config, output),
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
+        Command::Operator(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

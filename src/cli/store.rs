@@ -46,7 +46,7 @@ impl Command {
     pub(super) fn run(self, config: &Path, output: &Output) -> Result<(), Failure> {
         let mut writer = writer(config)?;
         let mut set = |store_id: StoreId, status: StoreStatus, word: &str| {
-            let committed = writer.set_store_status(store_id, status).map_err(Failure::failed)?;
+            let committed = writer.set_store_status(store_id, status).map_err(Failure::write)?;
             let json = |(): &()| json!({"store_id": store_id.get(), "status": word});
             finish(output, committed, json, |()| format!("store {store_id} is {word}"))
         };
@@ -56,7 +56,7 @@ impl Command {
             Self::Add { store_id, name, domain, organization } => {
                 let committed = writer
                     .add_store(store_id, name.as_deref(), domain.as_deref(), organization.as_deref())
-                    .map_err(Failure::failed)?;
+                    .map_err(Failure::write)?;
                 let json = |(): &()| {
                     json!({
                         "store_id": store_id.get(), "name": name, "domain": domain,
@@ -66,7 +66,7 @@ impl Command {
                 finish(output, committed, json, |()| format!("store {store_id} is added"))
             }
             Self::List => {
-                let stores = writer.stores().map_err(Failure::failed)?;
+                let stores = writer.stores().map_err(Failure::write)?;
                 let rows: Vec<_> = stores
                     .iter()
                     .map(|store| {

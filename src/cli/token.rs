@@ -41,9 +41,8 @@ impl Command {
         let mut writer = writer(config)?;
         match self {
             Self::Issue { client_id, store_id, ttl, scopes } => {
-                let committed = writer
-                    .issue_token(&client_id, store_id, ttl, scopes.as_ref())
-                    .map_err(Failure::failed)?;
+                let committed =
+                    writer.issue_token(&client_id, store_id, ttl, scopes.as_ref()).map_err(Failure::write)?;
                 finish(
                     output,
                     committed,
@@ -64,7 +63,7 @@ impl Command {
                     "-" => super::input::secret_line("token")?,
                     _ => Secret::new(token),
                 };
-                let committed = writer.revoke_token(&token).map_err(Failure::failed)?;
+                let committed = writer.revoke_token(&token).map_err(Failure::write)?;
                 if *committed.value() == Revocation::NotFound {
                     return Err(Failure::Failed(
                         "there is no such token here; nothing was changed, and it is refused as it is".into(),

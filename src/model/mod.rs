@@ -6,6 +6,7 @@
 mod cidr;
 mod duration;
 mod ids;
+mod permission;
 mod record;
 mod scope;
 mod secret;
@@ -14,6 +15,7 @@ mod time;
 pub use cidr::AddressList;
 pub use duration::parse_duration;
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
+pub use permission::Permission;
 pub use record::{
     AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
     SecretMatch, SessionKey, Store, StoreStatus,

@@ -11,19 +11,20 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
-use super::cache::Cache;
+use super::complaints::Complaints;
 use super::file::{self, Identity, OpenError};
 use super::journal::{self, Change, Mark, Position};
 use super::pool::Pool;
 use super::read::ReadError;
 use super::seal::{self, Sealer};
+use crate::cache::Cache;
 use crate::gate::Unavailable;
 use crate::model::{
     AccessToken, App, AppId, ClientId, Installation, InstallationId, Store, StoreId, TokenDigest,
@@ -91,7 +92,7 @@ pub struct Replica {
     readers: RwLock<Result<Arc<Pool>, String>>,
     feed: Mutex<Feed>,
     position: AtomicI64,
-    complaints: Throttle,
+    complaints: Complaints,
     on_enforced: OnceLock<OnEnforced>,
 }
 
@@ -140,7 +141,7 @@ impl Replica {
             },
             readers: RwLock::new(Ok(Arc::new(pool))),
             feed: Mutex::new(feed),
-            complaints: Throttle::default(),
+            complaints: Complaints::default(),
             on_enforced: OnceLock::new(),
             path,
             options,
@@ -390,30 +391,5 @@ impl Batches {
             let delay = u64::try_from(now.saturating_sub(at_ms)).unwrap_or(0);
             hook(Duration::from_millis(delay), count);
         }
-    }
-}
-
-/// At most one message a second about look-ups that fail: there may be thousands.
-struct Throttle {
-    start: Instant,
-    next_ms: AtomicU64,
-}
-
-impl Default for Throttle {
-    fn default() -> Self {
-        Self { start: Instant::now(), next_ms: AtomicU64::new(0) }
-    }
-}
-
-impl Throttle {
-    fn complain(&self, reason: &str) -> Unavailable {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let next = self.next_ms.load(Ordering::Relaxed);
-        let mine = now >= next
-            && self.next_ms.compare_exchange(next, now + 1000, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if mine {
-            tracing::error!(reason, "a look-up in the replica failed");
-        }
-        Unavailable
     }
 }

@@ -1,5 +1,6 @@
 //! The replica through its public surface. One fixture; each file one promise.
 
+mod crash;
 mod failure;
 mod freshness;
 mod importing;
@@ -130,4 +131,15 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::yield_now();
     }
+}
+
+/// The gateway's threads share a replica; a writer moves to a worker thread.
+#[test]
+fn they_may_cross_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Replica>();
+    sent::<Writer>();
+    sent::<Committed<CreatedApp>>();
+    sent::<Watch>();
 }

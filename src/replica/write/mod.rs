@@ -6,6 +6,7 @@
 
 mod apps;
 mod installations;
+mod operators;
 mod secrets;
 mod stores;
 mod tokens;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 pub(super) use apps::stored_networks;
 pub use apps::{AppDetail, AppInstallation, AppSummary, CreatedApp, NewApp, SecretDetail, SecretKind};
 pub use installations::SessionClaims;
+pub use operators::{CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept};
@@ -60,6 +62,12 @@ pub enum WriteError {
     /// The app has no key for session tokens.
     #[error("the app {0} has no session signing key; `storegate app rotate-signing-key {0}` makes one")]
     NoSigningKey(ClientId),
+    /// No operator has this name.
+    #[error("there is no operator {0:?}; `storegate operator list` shows them")]
+    NoOperator(String),
+    /// The operator's name is taken.
+    #[error("the operator {0:?} exists already; remove it first to give it a new token")]
+    OperatorExists(String),
     /// A value cannot be taken.
     #[error("{what} is malformed: {why}")]
     Malformed {
