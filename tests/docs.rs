@@ -1,6 +1,8 @@
 //! The documentation keeps up with the program: codes, metrics, the example configuration, and the tests
 //! that the threat model names.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
