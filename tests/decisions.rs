@@ -1,6 +1,6 @@
 //! Every decision, through sockets: what the caller is told, and that the upstream hears nothing of a
 //! refused request and nothing but verified identity with an accepted one.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
@@ -8,6 +8,8 @@ mod common;
 mod clients;
 #[path = "decisions/contradictions.rs"]
 mod contradictions;
+#[path = "decisions/saturation.rs"]
+mod saturation;
 #[path = "decisions/sessions.rs"]
 mod sessions;
 #[path = "decisions/tokens.rs"]

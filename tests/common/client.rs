@@ -72,7 +72,7 @@ impl Client {
             match single(&lines, "content-length") {
                 Some(stated) => self.wire.exactly(stated.parse().unwrap(), &mut sink)?,
                 None if single(&lines, "transfer-encoding").is_some() => self.wire.chunked(&mut sink)?,
-                None => self.wire.to_the_end(&mut sink)?,
+                None => self.wire.until_closed(&mut sink)?,
             }
         }
         Ok(Response { status, head, body, length })

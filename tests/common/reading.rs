@@ -71,7 +71,7 @@ impl Wire {
     }
 
     /// Everything until the other side closes.
-    pub(crate) fn to_the_end(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<()> {
+    pub(crate) fn until_closed(&mut self, sink: &mut dyn FnMut(&[u8])) -> Result<()> {
         loop {
             sink(&self.buffer);
             self.buffer.clear();

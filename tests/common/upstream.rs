@@ -135,6 +135,12 @@ fn serve_one(wire: &mut Wire, shared: &Shared) -> Result<bool> {
         shared.changed.notify_all();
         log.heads
     };
+    if String::from_utf8_lossy(&head).contains("/early HTTP/1.1") {
+        // Answers without having read the body.
+        wire.stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nearly")?;
+        wire.until_closed(&mut |_| ())?;
+        return Ok(false);
+    }
     if single(&lines, "expect").is_some() {
         wire.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
@@ -213,7 +219,7 @@ fn answer(wire: &mut Wire, shared: &Shared, head: &str, received: usize) -> Resu
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
             out.write_all(head.as_bytes())?;
             let mut echo = out.try_clone()?;
-            wire.to_the_end(&mut |bytes| echo.write_all(bytes).unwrap_or_default())?;
+            wire.until_closed(&mut |bytes| echo.write_all(bytes).unwrap_or_default())?;
             return Ok(false);
         }
         _ => {}

@@ -181,7 +181,7 @@ fn anonymous() -> Vec<Case> {
         case(
             "a contradictory preflight",
             "OPTIONS /api/apps/v1/orders",
-            &with(&[twice.clone()], &preflight),
+            &with(std::slice::from_ref(&twice), &preflight),
             Expect::Anonymous,
         ),
         case("a preflight where nothing is", "OPTIONS /unknown", &preflight, NOT_FOUND),

@@ -68,6 +68,28 @@ fn chunked_bodies_pass_both_ways() {
 }
 
 #[test]
+fn an_answer_may_come_before_the_body_has_gone() {
+    let gateway = Gateway::start(&Settings::default());
+    let mut client = gateway.connect();
+    client.send(request("POST /public/early", &["Content-Length: 1000"]));
+    let response = client.answer(false).unwrap();
+    assert_eq!((response.status, response.text().as_str()), (413, "early"));
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_request_along() {
+    let gateway = Gateway::start(&Settings::default());
+    let mut client = gateway.connect();
+    client.send(request("POST /public/a", &["Content-Length: 1000"]));
+    client.send("half of it");
+    gateway.upstream.wait_for_heads(1);
+    drop(client);
+    assert_eq!(gateway.ask("GET /public/a", &[""; 0]).text(), "{\"received\":0}");
+    let seen = gateway.upstream.take();
+    assert!(seen.iter().all(|seen| seen.line().starts_with("GET") || !seen.complete), "{seen:?}");
+}
+
+#[test]
 fn expect_100_continue_is_answered() {
     let gateway = Gateway::start(&Settings::default());
     let mut client = gateway.connect();

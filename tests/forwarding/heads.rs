@@ -121,6 +121,35 @@ fn a_trusted_proxy_is_believed() {
 }
 
 #[test]
+fn a_request_id_of_a_trusted_proxy_is_kept_where_it_is_plain() {
+    let gateway = Gateway::start(&trusting());
+    let long = "a".repeat(129);
+    for (sent, kept) in [
+        ("req-1", true),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true),
+        (&long[1..], true),
+        (&long, false),
+        ("a b", false),
+        ("\"x\"", false),
+        ("<script>", false),
+        ("é", false),
+        ("", false),
+    ] {
+        for path in ["/public/a", "/unknown"] {
+            let response = gateway.ask(&format!("GET {path}"), &[format!("X-Request-Id: {sent}")]);
+            let id = response.field("x-request-id").unwrap();
+            assert_eq!(id == sent, kept, "{sent:?}: {id}");
+            assert!(!id.is_empty());
+            if path == "/unknown" {
+                assert_eq!(response.json()["request_id"], id.as_str());
+            } else {
+                assert_eq!(gateway.upstream.one().field("x-request-id"), Some(id));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_trusted_proxy_must_send_addresses() {
     let gateway = Gateway::start(&trusting());
     let malformed = [
