@@ -21,25 +21,25 @@ pub(super) enum Command {
     List,
     /// Show an app with its secrets' ages and its installations
     Show {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
     /// Refuse the app's credentials as if they were unknown, until it is enabled
     Disable {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
     /// Take the app's credentials again
     Enable {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
-    /// Set the networks from which the app may call; with none, it may call from anywhere
+    /// Set the networks from which the app may call, in place of the former; with none, from anywhere
     AllowIp {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
         /// 203.0.113.0/24, 2001:db8::/32, or one address
@@ -48,16 +48,17 @@ pub(super) enum Command {
     },
     /// Make a new client secret; the old one is refused from the moment the command returns
     RotateSecret {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
-        /// Take the old secret for this long as well, such as 24h
+        /// Take the old secret for this long as well, such as 24h; not at all by default
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         overlap: Option<Duration>,
     },
-    /// Make a new session signing key; session tokens of the old one are refused
+    /// Make a new session signing key; tokens of the old one are refused from the moment the command
+    /// returns
     RotateSigningKey {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
@@ -69,13 +70,14 @@ pub(super) struct Create {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// What it may be granted, such as "read:orders write:orders"
+    /// What installations grant it by default, such as "read:orders write:orders"; nothing by default
     #[arg(long, value_parser = scopes)]
     scopes: Option<ScopeSet>,
     /// Its public identifier; one is made by default
     #[arg(long, value_name = "ID", value_parser = client_id)]
     client_id: Option<ClientId>,
-    /// Its secret, or - to read it from standard input; one is made by default
+    /// Its secret, or - to read it from standard input, where no process list shows it; one is made
+    /// by default
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<String>,
     /// The organization that owns it

@@ -15,7 +15,7 @@ pub(super) enum Command {
     Add {
         /// Who it is
         name: String,
-        /// What they may do; may be repeated
+        /// What they may do: apps__manage_apps; may be repeated
         #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = permission)]
         permissions: Vec<Permission>,
     },

@@ -13,13 +13,13 @@ use crate::model::{StoreId, StoreStatus};
 pub(super) enum Command {
     /// Add a store
     Add {
-        /// The platform's number for it
+        /// Its number on the platform, 1 to 9007199254740991
         #[arg(value_parser = store_id)]
         store_id: StoreId,
         /// What people call it
         #[arg(long)]
         name: Option<String>,
-        /// The domain by which callers of the Shopify dialect name it
+        /// Its domain, such as shop.example.com; unique among stores
         #[arg(long)]
         domain: Option<String>,
         /// The organization that owns it
@@ -28,13 +28,13 @@ pub(super) enum Command {
     },
     /// Refuse every request to a store with 403 store_suspended, until it is resumed
     Suspend {
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
     },
     /// End a suspension
     Resume {
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
     },

@@ -16,16 +16,17 @@ use crate::replica::Revocation;
 pub(super) enum Command {
     /// Issue an access token; it is shown once
     Issue {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
         /// How long it works
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
         ttl: Duration,
-        /// Fewer scopes than the installation has; by default, whatever it has
+        /// Fewer scopes than the installation has; those that it lacks are not granted. By default,
+        /// whatever it has
         #[arg(long, value_parser = scopes)]
         scopes: Option<ScopeSet>,
     },
