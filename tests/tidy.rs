@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not know: imports point down the layers, and each heavy
 //! dependency has one door.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -40,10 +40,11 @@ pub(super) async fn rotate_secret(
     let answer = change(control, &headers, Permission::ManageApps, move |writer| {
         let client_id = writer.client_id(app)?.ok_or_else(|| Refused::NotFound("No such app.".to_owned()))?;
         let (secret, enforced) = writer.rotate_secret(&client_id, overlap)?.acknowledge();
-        enforced.map_err(Refused::NotEnforced)?;
+        // A new secret must not be lost because another gateway of this machine hangs.
+        let warning = enforced.err().map(|error| error.to_string());
         let data =
             json!({"app_id": app.0, "client_id": client_id.as_str(), "client_secret": secret.expose()});
-        Ok(json!({"message": "Client secret rotated.", "data": data, "status": 200}))
+        Ok(json!({"message": "Client secret rotated.", "data": data, "status": 200, "warning": warning}))
     });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer.await?)))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Control;
 use crate::model::{Permission, TokenDigest};
-use crate::replica::{NotEnforced, WriteError, Writer};
+use crate::replica::{WriteError, Writer};
 use crate::wire::authorization::{self, Authorization};
 
 /// Why a call is refused.
@@ -25,8 +25,6 @@ pub(super) enum Refused {
     NotFound(String),
     /// The replica cannot be used now.
     Unavailable(String),
-    /// Committed, but a gateway on this machine did not confirm it.
-    NotEnforced(NotEnforced),
 }
 
 impl Refused {
@@ -48,7 +46,6 @@ impl Refused {
             Self::Invalid(why) => (StatusCode::BAD_REQUEST, "invalid_request", why),
             Self::NotFound(why) => (StatusCode::NOT_FOUND, "not_found", why),
             Self::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", why),
-            Self::NotEnforced(why) => (StatusCode::SERVICE_UNAVAILABLE, "not_enforced", why.to_string()),
         }
     }
 }

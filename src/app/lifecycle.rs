@@ -113,6 +113,7 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(read_tls).transpose()?;
         let (grace_period, header_timeout) = (config.server.grace_period, config.server.header_timeout);
         let Parts { proxy, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
+        let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
 
         let mut service = Service::new("storegate".to_owned(), Guarded::new(proxy, header_timeout));
@@ -136,7 +137,6 @@ impl Gateway {
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
         let draining = Arc::new(AtomicBool::new(false));
-        let token = TokenFile::open(replica.path())?;
         let status = parts::Status {
             replica: Arc::clone(&replica),
             telemetry,

@@ -33,6 +33,9 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             readers: config.server.threads + 1,
             cache_entries: NonZeroUsize::new(config.replica.cache_entries).unwrap_or(NonZeroUsize::MIN),
             key_file: config.replica.key_file.clone(),
+            sweeps: match config.replica.source {
+                config::Source::Local => true,
+            },
         },
     )?;
     let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();

@@ -13,12 +13,16 @@
 //! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
 //!   of the file.
 //!
+//! Off the request path a gateway records the last use of each secret (`uses.rs`) and sweeps out expired
+//! tokens (`housekeeping.rs`); both can wait, and decide nothing.
+//!
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
 mod complaints;
 mod directory;
 mod file;
+mod housekeeping;
 mod import;
 mod journal;
 mod pool;
@@ -26,6 +30,7 @@ mod read;
 mod reader;
 mod schema;
 mod seal;
+mod uses;
 mod wake;
 mod watch;
 mod write;

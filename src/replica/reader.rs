@@ -24,6 +24,7 @@ use super::journal::{self, Change, Mark, Position};
 use super::pool::Pool;
 use super::read::ReadError;
 use super::seal::{self, Sealer};
+use super::uses::Uses;
 use crate::cache::Cache;
 use crate::gate::Unavailable;
 use crate::model::{
@@ -39,6 +40,8 @@ pub struct Options {
     pub cache_entries: NonZeroUsize,
     /// The file with the key under which session signing keys are stored; `None`: stored plain.
     pub key_file: Option<PathBuf>,
+    /// Whether this process removes tokens that expired. Not where the file follows another authority.
+    pub sweeps: bool,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             readers: 4,
             cache_entries: const { NonZeroUsize::new(100_000).expect("not zero") },
             key_file: None,
+            sweeps: true,
         }
     }
 }
@@ -93,6 +97,7 @@ pub struct Replica {
     feed: Mutex<Feed>,
     position: AtomicI64,
     complaints: Complaints,
+    uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
 }
 
@@ -142,6 +147,7 @@ impl Replica {
             readers: RwLock::new(Ok(Arc::new(pool))),
             feed: Mutex::new(feed),
             complaints: Complaints::default(),
+            uses: Uses::default(),
             on_enforced: OnceLock::new(),
             path,
             options,
@@ -221,6 +227,10 @@ impl Replica {
 
     pub(super) fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    pub(super) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Runs one look-up on a free connection. To be called inside the lock of the entry that it

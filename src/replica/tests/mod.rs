@@ -3,6 +3,7 @@
 mod crash;
 mod failure;
 mod freshness;
+mod housekeeping;
 mod importing;
 mod stress;
 mod writing;
@@ -56,7 +57,7 @@ impl Fixture {
 }
 
 fn options() -> Options {
-    Options { readers: 2, cache_entries: NonZeroUsize::new(1000).unwrap(), key_file: None }
+    Options { readers: 2, cache_entries: NonZeroUsize::new(1000).unwrap(), key_file: None, sweeps: false }
 }
 
 fn store(number: u64) -> StoreId {

@@ -284,6 +284,17 @@ impl Writer {
 }
 
 impl Replica {
+    /// A writer for what the gateway does by itself: it waits for no other one, and makes no file.
+    pub(super) fn keeper(&self) -> Result<Writer, WriteError> {
+        let path = self.path().to_owned();
+        let conn = file::open_keeper(&path).map_err(|error| match error {
+            OpenError::Locked(path) => WriteError::Locked(path),
+            error => WriteError::Storage { path: path.clone(), reason: error.to_string() },
+        })?;
+        let target = Arc::new(Target { path, here: None });
+        Ok(Writer { conn, sealer: self.sealer().clone(), prefixes: Prefixes::default(), target })
+    }
+
     /// A writer inside this process, for the admin API and the token endpoints. What it commits is in
     /// force here (and in every other gateway) when it is acknowledged.
     ///
