@@ -48,3 +48,36 @@ fn secret_checks_are_bounded() {
     });
     assert!(saturated > 0);
 }
+
+#[test]
+fn failures_have_a_budget_that_successes_never_touch() {
+    let settings = Settings {
+        server: "trusted_proxies = [\"127.0.0.0/8\"]".into(),
+        rest: "[limits]\naddress_failures = 10\naddress_failures_per_second = 1".into(),
+        ..Settings::default()
+    };
+    let gateway = Gateway::start(&settings);
+    let from = |address: &str, lines: Vec<String>| {
+        gateway.ask("GET /free/x", &[lines, vec![format!("X-Forwarded-For: {address}")]].concat())
+    };
+    let failures = [bearer("sx_at_x"), pair(BCRYPT.client_id, "sx_secret_x"), pair("sx_app_nobody", "x")];
+    let mut told = 0;
+    for attempt in 0..60 {
+        let answer = from("192.0.2.7", failures[attempt % failures.len()].clone());
+        if answer.status == 429 {
+            assert_eq!(answer.code(), "rate_limit_exceeded");
+            let seconds: u64 = answer.field("retry-after").unwrap().parse().unwrap();
+            assert!((1..=60).contains(&seconds), "{seconds}");
+            assert_eq!(answer.field("cache-control").as_deref(), Some("no-store"));
+            told += 1;
+        } else {
+            assert_eq!(answer.status, 401, "{}", answer.text());
+        }
+        // Whoever has a good credential is served, from the same address and in between.
+        assert_eq!(from("192.0.2.7", bearer(TOKEN)).status, 200, "{attempt}");
+    }
+    assert!(told > 30, "{told} of 60 failures were answered 429");
+    assert_eq!(from("192.0.2.8", bearer("sx_at_x")).status, 401, "another address has its own");
+    let seen = gateway.upstream.take();
+    assert_eq!(seen.len(), 60);
+}

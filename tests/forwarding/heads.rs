@@ -46,7 +46,7 @@ fn a_stranger_cannot_say_who_called() {
         "X-Forwarded-For: not an address",
         "X-Forwarded-Proto: https",
         "X-Forwarded-Host: evil.example.test",
-        "X-Forwarded-Port: 666",
+        "X-Forwarded-Port: evil",
         "X-Forwarded-Client-Cert: evil",
         "X_Forwarded_Proto: evil",
         "X.Real.IP: 6.6.6.6",
@@ -64,7 +64,7 @@ fn a_stranger_cannot_say_who_called() {
     assert_eq!(seen.field("x-forwarded-host").as_deref(), Some("api.example.test"));
     assert!(seen.field("x-request-id").is_some_and(|id| id.len() >= 16 && id != "evil"));
     let bytes = String::from_utf8_lossy(&seen.head).into_owned();
-    for lie in ["6.6.6.6", "7.7.7.7", "666", "evil"] {
+    for lie in ["6.6.6.6", "7.7.7.7", "evil"] {
         assert!(!bytes.contains(lie), "{bytes}");
     }
 }
