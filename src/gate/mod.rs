@@ -16,7 +16,7 @@ mod scope_rule;
 mod trail;
 mod verify;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 pub use authorise::Permit;
@@ -107,7 +107,7 @@ impl Gate {
         // A preflight asks on behalf of another method, and is answered by the route that serves it.
         let preflight = credential::preflight(head.method, head.headers);
         let method = preflight.as_ref().unwrap_or(head.method);
-        if self.parameters_mislead(method, &path) {
+        if self.settings.routes.parameters_mislead(method, &path) {
             return Decision::Refuse(Reason::PathParameters);
         }
         let (index, route, captures) = match self.settings.routes.find(method, &path) {
@@ -149,21 +149,6 @@ impl Gate {
             Err(Unverified::Unproved(challenge)) => Decision::Prove(challenge),
             Err(Unverified::Refused(reason)) => Decision::Refuse(reason),
         }
-    }
-
-    /// Whether the path has parameters (`;x=y`, RFC 3986 section 3.3) without which it would take
-    /// another route: some upstreams drop them, and would then serve what another route protects.
-    fn parameters_mislead(&self, method: &Method, path: &str) -> bool {
-        if !path.contains(';') {
-            return false;
-        }
-        let segments: Vec<&str> =
-            path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
-        let route = |path: &str| match self.settings.routes.find(method, path) {
-            Found::Route(index, ..) => Some(index),
-            Found::MethodNotAllowed(_) | Found::Nothing => None,
-        };
-        route(path) != route(&segments.join("/"))
     }
 
     /// The names to remove from the client's request, each as it is spelled there.

@@ -286,6 +286,24 @@ impl RouteTable {
     }
 }
 
+impl RouteTable {
+    /// Whether the path takes a route that it would not take without its parameters (`;x=y`, RFC 3986
+    /// section 3.3): some upstreams drop them, and would then serve what another route protects.
+    pub fn parameters_mislead(&self, method: &Method, path: &str) -> bool {
+        if !path.contains(';') {
+            return false;
+        }
+        let route = |path: &str| match self.find(method, path) {
+            Found::Route(index, ..) => Some(index),
+            Found::MethodNotAllowed(_) | Found::Nothing => None,
+        };
+        let segments: Vec<&str> =
+            path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+        let taken = route(path);
+        taken.is_some() && taken != route(&segments.join("/"))
+    }
+}
+
 /// The names that a route's path captures, in order, a tail with its star: what its scopes may use.
 ///
 /// # Errors
@@ -536,6 +554,17 @@ mod tests {
         for (prefix, path, expected) in rows {
             let table = table(&[(open, &[]), (prefix, &[])], PathCase::Insensitive).unwrap();
             assert_eq!(find(&table, &Method::GET, path), expected, "{prefix} {path}");
+        }
+    }
+
+    #[test]
+    fn parameters_must_not_lead_elsewhere() {
+        let table = table(&[("/{*rest}", &[]), ("/admin/{x}", &[])], PathCase::Insensitive).unwrap();
+        for path in ["/admin;v=1/1", "/admin;/1;x"] {
+            assert!(table.parameters_mislead(&Method::GET, path), "{path}");
+        }
+        for path in ["/a;v=1/b", "/admin/1;v=2", "/admin/1;/2", "/;/admin/1", "/a", "/;", "/admin/1"] {
+            assert!(!table.parameters_mislead(&Method::GET, path), "{path}");
         }
     }
 

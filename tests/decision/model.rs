@@ -48,7 +48,12 @@ fn decide(platform: &Platform, sessions: &[SessionSpec], request: &Request) -> J
         return no("400 invalid_request");
     }
     let Some(route) = route(&path) else { return no("404 not_found") };
-    let method = request.method.as_str();
+    // A preflight asks on behalf of another method.
+    let asks_ahead = ["origin", "access-control-request-method"];
+    let preflight = request.method.as_str() == "OPTIONS"
+        && asks_ahead.iter().all(|name| matches!(&lines(request, name)[..], [one] if !one.is_empty()));
+    let asked = lines(request, asks_ahead[1]).concat();
+    let method = if preflight { asked.as_str() } else { request.method.as_str() };
     let reads = method == "GET" || method == "HEAD";
     if route.only_reads && !reads {
         return no("405 method_not_allowed");
@@ -58,10 +63,7 @@ fn decide(platform: &Platform, sessions: &[SessionSpec], request: &Request) -> J
         "upstream" => return Ok("upstream".into()),
         _ => {}
     }
-    let asks_ahead = ["origin", "access-control-request-method"];
-    if method == "OPTIONS"
-        && asks_ahead.iter().all(|name| matches!(&lines(request, name)[..], [one] if !one.is_empty()))
-    {
+    if preflight {
         return Ok("anonymous".into());
     }
 
