@@ -12,7 +12,7 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
-use crate::limits::FailureBudgets;
+use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
 use crate::replica::{self, Replica};
@@ -38,15 +38,15 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             },
         },
     )?;
-    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log.access, routes)?);
+    let telemetry = Arc::new(telemetry(&config)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let (limits, proof_key) = (config.limits, ProofKey::random()?);
+    let limits = limits(&config, Arc::clone(&telemetry.metrics)).await;
+    let proof_key = ProofKey::random()?;
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
@@ -57,7 +57,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         gate,
         Arc::clone(&replica),
         hasher,
-        FailureBudgets::new(limits),
+        limits,
         Arc::clone(&upstreams),
         recorder,
         Arc::clone(&in_flight),
@@ -79,13 +79,35 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     })
 }
 
-fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telemetry, StartError> {
+fn telemetry(config: &Config) -> Result<Telemetry, StartError> {
+    let destination = &config.log.access;
+    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
     let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
     })?;
-    let metrics = Metrics::new().map_err(std::io::Error::other)?;
+    let mut metrics = Metrics::new().map_err(std::io::Error::other)?;
+    metrics.name_limited(config.routes.routes().iter().zip(&config.rates).map(|(route, rate)| {
+        let limited = match rate {
+            RouteRate::Everywhere => config.limits.requests.is_some() && route.access.is_protected(),
+            RouteRate::Unlimited => false,
+            RouteRate::Own { .. } => true,
+        };
+        limited.then_some(&*route.pattern)
+    }));
     Ok(Telemetry { metrics: Arc::new(metrics), access_log })
+}
+
+async fn limits(config: &Config, metrics: Arc<Metrics>) -> Limits {
+    let rates = RateSettings {
+        everywhere: config.limits.requests,
+        routes: config.rates.clone(),
+        shared: config.limits.shared.clone(),
+    };
+    Limits {
+        failures: FailureBudgets::new(config.limits.failures),
+        rates: RateLimits::start(rates, move || metrics.shared_limit_failures.inc()).await,
+    }
 }
 
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {

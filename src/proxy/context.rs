@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::guard::InFlightRequest;
 use crate::gate::{Kind, Pass, Reason, Step, Trail};
+use crate::limits::Quota;
 use crate::model::{App, Store};
 
 /// One request, from its head to its log line.
@@ -23,6 +24,8 @@ pub struct Context {
     pub(super) host: Option<HeaderValue>,
     pub(super) upstream: usize,
     pub(super) pass: Option<Pass>,
+    /// What the caller is told of its rate limit, where one applies.
+    pub(super) quota: Option<Quota>,
     pub(super) refused: Option<Reason>,
     pub(super) attempts: u32,
     pub(super) sent_upstream: Option<Instant>,

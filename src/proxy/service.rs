@@ -21,7 +21,7 @@ use super::hop;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
-use crate::limits::FailureBudgets;
+use crate::limits::{Caller, Draw, Limits, Quota};
 use crate::model::Timestamp;
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
@@ -41,7 +41,7 @@ pub struct StoreProxy<D> {
     gate: Gate,
     directory: D,
     hasher: Hasher,
-    budgets: FailureBudgets,
+    limits: Limits,
     upstreams: Arc<Upstreams>,
     recorder: Arc<dyn Recorder>,
     in_flight: Arc<InFlight>,
@@ -65,13 +65,13 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         gate: Gate,
         directory: D,
         hasher: Hasher,
-        budgets: FailureBudgets,
+        limits: Limits,
         upstreams: Arc<Upstreams>,
         recorder: Arc<dyn Recorder>,
         in_flight: Arc<InFlight>,
     ) -> Result<Self, getrandom::Error> {
         let request_ids = RequestIds::new()?;
-        Ok(Self { gate, directory, hasher, budgets, upstreams, recorder, in_flight, request_ids })
+        Ok(Self { gate, directory, hasher, limits, upstreams, recorder, in_flight, request_ids })
     }
 
     /// Admits and decides on the records of this moment.
@@ -120,12 +120,14 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     {
         for _ in 0..PROOF_ROUNDS {
             let challenge = match self.decide(session, context) {
-                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
+                Next::Forward { upstream, pass } => {
+                    return self.ration(&pass, peer(session), context).await.map(|()| (upstream, pass));
+                }
                 Next::Refuse(reason) => return Err(self.charged(reason, context)),
                 Next::Prove(challenge) => challenge,
             };
             let address = context.caller.unwrap_or(peer(session));
-            let fee = self.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
+            let fee = self.limits.failures.take_fee(address, &challenge.app.client_id, Instant::now());
             let fee = fee.map_err(Reason::TooManyFailures)?;
             match self.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
                 Verdict::Proved => fee.refund(),
@@ -139,10 +141,34 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         Err(Reason::Saturated) // the record changed faster than it could be proved
     }
 
+    /// Counts a request that is about to be forwarded against its caller's rate limit.
+    async fn ration(&self, pass: &Pass, peer: IpAddr, context: &mut Context) -> Result<(), Reason> {
+        let Some(route) = context.known.route else { return Ok(()) };
+        let caller = match pass {
+            Pass::Permitted(permit) => Caller::App(permit.app().app_id, permit.store().store_id),
+            Pass::Anonymous | Pass::Upstream => Caller::Address(context.caller.unwrap_or(peer)),
+        };
+        match self.limits.rates.draw(route, caller, Instant::now()).await {
+            Draw::Unlimited => Ok(()),
+            Draw::Granted(quota) => {
+                context.quota = Some(quota);
+                Ok(())
+            }
+            Draw::Refused(quota, wait) => {
+                context.quota = Some(quota);
+                Err(Reason::RateLimited(wait))
+            }
+        }
+    }
+
     /// A failed attempt counts against its address; past the budget it is answered 429.
     fn charged(&self, reason: Reason, context: &Context) -> Reason {
         let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
-        match context.caller.filter(|_| failed).map(|caller| self.budgets.charge(caller, Instant::now())) {
+        match context
+            .caller
+            .filter(|_| failed)
+            .map(|caller| self.limits.failures.charge(caller, Instant::now()))
+        {
             Some(Err(wait)) => Reason::TooManyFailures(wait),
             _ => reason,
         }
@@ -168,6 +194,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             host: None,
             upstream: 0,
             pass: None,
+            quota: None,
             refused: None,
             attempts: 0,
             sent_upstream: None,
@@ -208,7 +235,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
                 let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
-                let answered = answer::refuse(session, &reason, &context.request_id, keep).await;
+                let answered =
+                    answer::refuse(session, &reason, &context.request_id, context.quota.as_ref(), keep).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
             }
@@ -260,6 +288,9 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
         hop::clean(response);
+        for (name, value) in context.quota.iter().flat_map(Quota::headers) {
+            response.insert_header(name, value)?;
+        }
         response.insert_header(X_REQUEST_ID, context.request_id.clone())
     }
 
@@ -302,7 +333,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         let mut status = 0;
         if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
             status = reason.code().status().as_u16();
-            if let Err(error) = answer::refuse(session, &reason, &context.request_id, false).await {
+            let quota = context.quota.as_ref();
+            if let Err(error) = answer::refuse(session, &reason, &context.request_id, quota, false).await {
                 tracing::debug!("an error could not be answered: {error}");
             }
             context.refused = Some(reason);
