@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::guard::InFlightRequest;
+use super::in_flight::InFlightRequest;
 use crate::gate::{Kind, Pass, Reason, Step, Trail};
 use crate::model::{App, Store};
 

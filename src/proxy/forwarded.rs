@@ -16,15 +16,20 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// The longest request id taken over from a trusted proxy, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Makes request ids: 32 hexadecimal digits, unique to the process and the request.
+/// Request ids: 32 hexadecimal digits, unique to the process and the request.
 #[derive(Debug)]
-pub(super) struct RequestIds {
+pub struct RequestIds {
     process: u64,
     next: AtomicU64,
 }
 
 impl RequestIds {
-    pub(super) fn new() -> Result<Self, getrandom::Error> {
+    /// Seeds the ids of this process.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's error when it has no randomness to give.
+    pub fn new() -> Result<Self, getrandom::Error> {
         let (mut process, mut first) = ([0; 8], [0; 8]);
         getrandom::fill(&mut process)?;
         getrandom::fill(&mut first)?;

@@ -1,6 +1,5 @@
 //! Pingora's phases, turned into one decision and its consequences.
 
-use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +15,8 @@ use pingora::{Error, ErrorSource, ErrorType};
 use super::answer::{self, X_REQUEST_ID};
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
-use super::guard::{self, InFlight, Reused};
 use super::hop;
+use super::in_flight::InFlight;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
@@ -37,15 +36,26 @@ pub trait Recorder: Send + Sync + 'static {
 }
 
 /// The gateway as a Pingora proxy.
-pub struct StoreProxy<D> {
-    gate: Gate,
-    directory: D,
-    hasher: Hasher,
-    budgets: FailureBudgets,
-    upstreams: Arc<Upstreams>,
-    recorder: Arc<dyn Recorder>,
-    in_flight: Arc<InFlight>,
-    request_ids: RequestIds,
+pub struct StoreProxy<D>(Parts<D>);
+
+/// What the proxy works with.
+pub struct Parts<D> {
+    /// The engine.
+    pub gate: Gate,
+    /// The records.
+    pub directory: D,
+    /// The bcrypt workers.
+    pub hasher: Hasher,
+    /// The budgets of failed attempts.
+    pub budgets: FailureBudgets,
+    /// Where requests go.
+    pub upstreams: Arc<Upstreams>,
+    /// Where their records go.
+    pub recorder: Arc<dyn Recorder>,
+    /// The count of requests under way.
+    pub in_flight: Arc<InFlight>,
+    /// The ids of requests.
+    pub request_ids: Arc<RequestIds>,
 }
 
 /// What becomes of a request, without borrowing it.
@@ -57,21 +67,8 @@ enum Next {
 
 impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// Puts the parts together.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error when it has no randomness to give.
-    pub fn new(
-        gate: Gate,
-        directory: D,
-        hasher: Hasher,
-        budgets: FailureBudgets,
-        upstreams: Arc<Upstreams>,
-        recorder: Arc<dyn Recorder>,
-        in_flight: Arc<InFlight>,
-    ) -> Result<Self, getrandom::Error> {
-        let request_ids = RequestIds::new()?;
-        Ok(Self { gate, directory, hasher, budgets, upstreams, recorder, in_flight, request_ids })
+    pub fn new(parts: Parts<D>) -> Self {
+        Self(parts)
     }
 
     /// Admits and decides on the records of this moment.
@@ -89,13 +86,10 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             headers: &request.headers,
             peer: peer(session),
         };
-        let head = match self.gate.admit(&raw) {
+        let head = match self.0.gate.admit(&raw) {
             Ok(head) => head,
             Err(reason) => return Next::Refuse(reason),
         };
-        if hop::has_two_framings(session) {
-            return Next::Refuse(Reason::Framing);
-        }
         context.caller = Some(head.caller);
         context.host = HeaderValue::from_str(head.host).ok();
         if head.target.is_changed() {
@@ -106,7 +100,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             }
         }
         context.known = Known::default();
-        match self.gate.decide(&head, &self.directory, Timestamp::now(), &mut context.known) {
+        match self.0.gate.decide(&head, &self.0.directory, Timestamp::now(), &mut context.known) {
             Decision::Forward(route, pass) => Next::Forward { upstream: route.upstream, pass },
             Decision::Prove(challenge) => Next::Prove(challenge),
             Decision::Refuse(reason) => Next::Refuse(reason),
@@ -125,9 +119,9 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Next::Prove(challenge) => challenge,
             };
             let address = context.caller.unwrap_or(peer(session));
-            let fee = self.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
+            let fee = self.0.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
             let fee = fee.map_err(Reason::TooManyFailures)?;
-            match self.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
+            match self.0.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
                 Verdict::Proved => fee.refund(),
                 Verdict::Wrong => return Err(Reason::WrongSecret),
                 Verdict::Saturated => {
@@ -142,7 +136,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// A failed attempt counts against its address; past the budget it is answered 429.
     fn charged(&self, reason: Reason, context: &Context) -> Reason {
         let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
-        match context.caller.filter(|_| failed).map(|caller| self.budgets.charge(caller, Instant::now())) {
+        match context.caller.filter(|_| failed).map(|caller| self.0.budgets.charge(caller, Instant::now())) {
             Some(Err(wait)) => Reason::TooManyFailures(wait),
             _ => reason,
         }
@@ -173,7 +167,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             sent_upstream: None,
             first_byte: None,
             known: Known::default(),
-            _in_flight: self.in_flight.enter(),
+            _in_flight: self.0.in_flight.enter(),
         }
     }
 
@@ -185,16 +179,15 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         session: &mut Session,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        guard::head_is_complete();
         session.set_read_timeout(Some(CLIENT_IO));
         session.set_write_timeout(Some(CLIENT_IO));
-        context.trusted_peer = self.gate.settings().trusted_proxies.contains(peer(session));
+        context.trusted_peer = self.0.gate.settings().trusted_proxies.contains(peer(session));
         let sent = if context.trusted_peer {
             forwarded::sent_request_id(&session.req_header().headers)
         } else {
             None
         };
-        context.request_id = sent.unwrap_or_else(|| self.request_ids.next());
+        context.request_id = sent.unwrap_or_else(|| self.0.request_ids.next());
         Ok(())
     }
 
@@ -217,7 +210,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         context.attempts += 1;
-        let peer = self.upstreams.peer(context.upstream);
+        let peer = self.0.upstreams.peer(context.upstream);
         peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -234,7 +227,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(uri) = &context.rewritten {
             request.set_uri(uri.clone());
         }
-        for name in self.gate.strip(&request.headers, pass, context.trusted_peer) {
+        for name in self.0.gate.strip(&request.headers, pass, context.trusted_peer) {
             request.remove_header(&name);
         }
         let origin = Origin {
@@ -245,7 +238,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             request_id: &context.request_id,
         };
         forwarded::set(request, &origin)?;
-        for (name, value) in self.gate.identity(pass) {
+        for (name, value) in self.0.gate.identity(pass) {
             request.insert_header(name, value)?;
         }
         context.sent_upstream = Some(Instant::now());
@@ -271,7 +264,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent: another server may be tried, each at most once.
-        error.set_retry((context.attempts as usize) < self.upstreams.size(context.upstream));
+        error.set_retry((context.attempts as usize) < self.0.upstreams.size(context.upstream));
         error
     }
 
@@ -334,7 +327,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             _ => None,
         };
         let known = std::mem::take(&mut context.known);
-        self.recorder.record(Record {
+        self.0.recorder.record(Record {
             request_id: context.request_id.clone(),
             outcome,
             reason: context.refused.take(),
@@ -350,9 +343,5 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),
         });
-    }
-
-    fn persist_connection_context(&self, _: &Session, _: &Context) -> Option<Box<dyn Any + Send + Sync>> {
-        Some(Box::new(Reused))
     }
 }

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// From the commit of a change to its enforcement.
     pub enforcement_delay: Histogram,
+    connections: IntGauge,
+    connections_refused: IntCounter,
 }
 
 impl Metrics {
@@ -72,6 +74,13 @@ impl Metrics {
         registry.register(Box::new(access_log_dropped.clone()))?;
         let in_flight = IntGauge::new("storegate_requests_in_flight", "Requests under way.")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
+        registry.register(Box::new(connections.clone()))?;
+        let connections_refused = IntCounter::new(
+            "storegate_connections_refused_total",
+            "Connections closed unanswered because max_connections or max_connections_per_address was reached.",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -83,7 +92,16 @@ impl Metrics {
             access_log_dropped,
             in_flight,
             enforcement_delay,
+            connections,
+            connections_refused,
         })
+    }
+
+    /// Takes the counts of connections over.
+    pub fn count_connections(&self, open: usize, refused: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let refused = u64::try_from(refused).unwrap_or(u64::MAX);
+        self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
     }
 
     /// Counts a request that ended.
