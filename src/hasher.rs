@@ -1,5 +1,5 @@
 //! Bounded bcrypt workers: a fixed number of threads, a bounded queue, one computation at a time per
-//! client and secret. What they prove is remembered in the app's record, so that bcrypt runs once per
+//! app's record and secret. What they prove is remembered in the app's record, so that bcrypt runs once per
 //! record and secret and never on a request thread.
 //!
 //! It does not decide: after a proof the request is decided anew, on the records of that moment.
@@ -41,8 +41,10 @@ struct Shared {
     flights: Mutex<HashMap<Flight, Vec<oneshot::Sender<Verdict>>>>,
 }
 
-/// One client and one secret, by digest: the map outlives the request, the secret must not.
-type Flight = (Box<str>, TokenDigest);
+/// One record of an app and one secret, by digest: the map outlives the request, the secret must not.
+/// The record counts by its address, which the job keeps alive: a verdict on a record that was
+/// replaced since must not refuse the secret of its successor.
+type Flight = (usize, TokenDigest);
 
 #[derive(Debug)]
 struct Job {
@@ -82,7 +84,7 @@ impl Hasher {
 
     /// Joins the flight of this client and secret, or starts one; `None` when the queue is full.
     fn enter(&self, app: Arc<App>, secret: Secret, now: Timestamp) -> Option<oneshot::Receiver<Verdict>> {
-        let flight = (Box::from(app.client_id.as_str()), TokenDigest::of(secret.expose().as_bytes()));
+        let flight = (Arc::as_ptr(&app) as usize, TokenDigest::of(secret.expose().as_bytes()));
         let (sender, receiver) = oneshot::channel();
         // A worker that panicked left the map whole: it is only touched in single calls.
         let mut flights = self.shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +92,7 @@ impl Hasher {
             waiting.push(sender);
             return Some(receiver);
         }
-        let job = Job { app, secret, now, flight: flight.clone(), queued: Instant::now() };
+        let job = Job { app, secret, now, flight, queued: Instant::now() };
         match self.queue.try_send(job) {
             Ok(()) => {
                 flights.insert(flight, vec![sender]);

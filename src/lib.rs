@@ -17,10 +17,12 @@
 
 pub mod admin;
 pub mod app;
+mod cache;
 pub mod cli;
 pub mod config;
 pub mod gate;
 pub mod hasher;
+pub mod limits;
 pub mod model;
 pub mod proxy;
 pub mod replica;

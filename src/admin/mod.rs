@@ -1,16 +1,24 @@
-//! The admin listener: health, readiness and metrics, on a listener of its own that the public one
-//! can never be routed to.
+//! The admin listener: health, readiness, metrics, and the operators' API, on a listener of its own
+//! that the public one can never be routed to.
+//!
+//! Handlers parse, call and encode; the rules are the replica's.
+
+mod apps;
+mod health;
+mod operator;
+mod token_file;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde::Serialize;
+use axum::routing::{get, post};
 
+use crate::replica::Replica;
 use crate::telemetry::Metrics;
+pub use token_file::{TokenFile, TokenFileError};
+
+/// The largest body that the API takes, in bytes.
+const MAX_BODY: usize = 64 * 1024;
 
 /// What the admin listener asks of the gateway.
 pub trait Status: Send + Sync + 'static {
@@ -21,32 +29,22 @@ pub trait Status: Send + Sync + 'static {
     fn metrics(&self) -> &Metrics;
 }
 
+/// What the handlers work with.
+pub(crate) struct Control {
+    status: Box<dyn Status>,
+    replica: Arc<Replica>,
+    token: TokenFile,
+}
+
 /// The admin listener's routes.
-pub fn router<S: Status>(status: Arc<S>) -> Router {
+pub fn router(status: impl Status, replica: Arc<Replica>, token: TokenFile) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readiness::<S>))
-        .route("/metrics", get(metrics::<S>))
-        .with_state(status)
-}
-
-#[derive(Serialize)]
-struct Readiness {
-    ready: bool,
-    reasons: Vec<String>,
-}
-
-async fn readiness<S: Status>(State(status): State<Arc<S>>) -> Response {
-    let reasons = status.reasons_not_ready();
-    let code = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, axum::Json(Readiness { ready: reasons.is_empty(), reasons })).into_response()
-}
-
-async fn metrics<S: Status>(State(status): State<Arc<S>>) -> Response {
-    match status.metrics().text() {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
+        .route("/readyz", get(health::readiness))
+        .route("/metrics", get(health::metrics))
+        .route("/api/apps/{app_id}/rotate-secret", post(apps::rotate_secret))
+        .fallback(operator::not_found)
+        .method_not_allowed_fallback(operator::method_not_allowed)
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Arc::new(Control { status: Box::new(status), replica, token }))
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::parts::{self, Parts};
-use crate::admin;
+use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::{Config, Tls};
 use crate::proxy::{Guarded, InFlight, Upstreams};
 use crate::replica::{OpenError, Watch};
@@ -36,6 +36,9 @@ pub enum StartError {
     /// The replica cannot be opened.
     #[error(transparent)]
     Replica(#[from] OpenError),
+    /// The admin token.
+    #[error(transparent)]
+    AdminToken(#[from] TokenFileError),
     /// Certificate or key of the public listener.
     #[error("server.tls: {0}")]
     Tls(String),
@@ -110,6 +113,7 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(read_tls).transpose()?;
         let (grace_period, header_timeout) = (config.server.grace_period, config.server.header_timeout);
         let Parts { proxy, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
+        let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
 
         let mut service = Service::new("storegate".to_owned(), Guarded::new(proxy, header_timeout));
@@ -134,13 +138,13 @@ impl Gateway {
 
         let draining = Arc::new(AtomicBool::new(false));
         let status = parts::Status {
-            replica,
+            replica: Arc::clone(&replica),
             telemetry,
             in_flight: Arc::clone(&in_flight),
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
-        let router = admin::router(Arc::new(status));
+        let router = admin::router(status, replica, token);
         let admin = tokio::spawn(async move {
             if let Err(error) = axum::serve(admin_listener, router).await {
                 tracing::error!("the admin listener ended: {error}");

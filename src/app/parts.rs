@@ -12,6 +12,7 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
+use crate::limits::FailureBudgets;
 use crate::model::ProofKey;
 use crate::proxy::{InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
 use crate::replica::{self, Replica};
@@ -32,6 +33,9 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             readers: config.server.threads + 1,
             cache_entries: NonZeroUsize::new(config.replica.cache_entries).unwrap_or(NonZeroUsize::MIN),
             key_file: config.replica.key_file.clone(),
+            sweeps: match config.replica.source {
+                config::Source::Local => true,
+            },
         },
     )?;
     let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
@@ -42,7 +46,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let proof_key = ProofKey::random()?;
+    let (limits, proof_key) = (config.limits, ProofKey::random()?);
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
@@ -53,6 +57,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         gate,
         Arc::clone(&replica),
         hasher,
+        FailureBudgets::new(limits),
         Arc::clone(&upstreams),
         recorder,
         Arc::clone(&in_flight),

@@ -21,25 +21,25 @@ pub(super) enum Command {
     List,
     /// Show an app with its secrets' ages and its installations
     Show {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
     /// Refuse the app's credentials as if they were unknown, until it is enabled
     Disable {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
     /// Take the app's credentials again
     Enable {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
-    /// Set the networks from which the app may call; with none, it may call from anywhere
+    /// Set the networks from which the app may call, in place of the former; with none, from anywhere
     AllowIp {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
         /// 203.0.113.0/24, 2001:db8::/32, or one address
@@ -48,16 +48,17 @@ pub(super) enum Command {
     },
     /// Make a new client secret; the old one is refused from the moment the command returns
     RotateSecret {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
-        /// Take the old secret for this long as well, such as 24h
+        /// Take the old secret for this long as well, such as 24h; not at all by default
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         overlap: Option<Duration>,
     },
-    /// Make a new session signing key; session tokens of the old one are refused
+    /// Make a new session signing key; tokens of the old one are refused from the moment the command
+    /// returns
     RotateSigningKey {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
     },
@@ -69,13 +70,14 @@ pub(super) struct Create {
     /// What people call it
     #[arg(long)]
     name: String,
-    /// What it may be granted, such as "read:orders write:orders"
+    /// What installations grant it by default, such as "read:orders write:orders"; nothing by default
     #[arg(long, value_parser = scopes)]
     scopes: Option<ScopeSet>,
     /// Its public identifier; one is made by default
     #[arg(long, value_name = "ID", value_parser = client_id)]
     client_id: Option<ClientId>,
-    /// Its secret, or - to read it from standard input; one is made by default
+    /// Its secret, or - to read it from standard input, where no process list shows it; one is made
+    /// by default
     #[arg(long, value_name = "SECRET")]
     client_secret: Option<String>,
     /// The organization that owns it
@@ -97,7 +99,7 @@ impl Command {
             Self::Create(create) => create.run(&mut writer, output),
             Self::List => list(&mut writer, output),
             Self::Show { client_id } => {
-                let app = writer.app(&client_id).map_err(Failure::failed)?;
+                let app = writer.app(&client_id).map_err(Failure::write)?;
                 output.result(&detail_json(&app), |_| detail_text(&app));
                 Ok(())
             }
@@ -109,7 +111,7 @@ impl Command {
             }
             Self::AllowIp { client_id, networks } => {
                 let committed =
-                    writer.set_allowed_addresses(&client_id, &networks).map_err(Failure::failed)?;
+                    writer.set_allowed_addresses(&client_id, &networks).map_err(Failure::write)?;
                 let listed: Vec<String> = networks.iter().map(ToString::to_string).collect();
                 let json = |(): &()| json!({"client_id": client_id.as_str(), "allowed_addresses": listed});
                 finish(output, committed, json, |()| match listed.is_empty() {
@@ -118,12 +120,12 @@ impl Command {
                 })
             }
             Self::RotateSecret { client_id, overlap } => {
-                let committed = writer.rotate_secret(&client_id, overlap).map_err(Failure::failed)?;
+                let committed = writer.rotate_secret(&client_id, overlap).map_err(Failure::write)?;
                 let json = |secret: &Secret| json!({"client_id": client_id.as_str(), "client_secret": secret.expose()});
                 finish(output, committed, json, |secret| once(&[("client_secret", secret)]))
             }
             Self::RotateSigningKey { client_id } => {
-                let committed = writer.rotate_signing_key(&client_id).map_err(Failure::failed)?;
+                let committed = writer.rotate_signing_key(&client_id).map_err(Failure::write)?;
                 let json = |key: &Secret| json!({"client_id": client_id.as_str(), "session_signing_key": key.expose()});
                 finish(output, committed, json, |key| once(&[("session_signing_key", key)]))
             }
@@ -146,7 +148,7 @@ impl Create {
             organization: self.organization,
             allow: self.allow,
         };
-        let committed = writer.create_app(new).map_err(Failure::failed)?;
+        let committed = writer.create_app(new).map_err(Failure::write)?;
         finish(
             output,
             committed,
@@ -185,13 +187,13 @@ fn set_status(
     status: AppStatus,
     word: &str,
 ) -> Result<(), Failure> {
-    let committed = writer.set_app_status(client_id, status).map_err(Failure::failed)?;
+    let committed = writer.set_app_status(client_id, status).map_err(Failure::write)?;
     let json = |(): &()| json!({"client_id": client_id.as_str(), "status": word});
     finish(output, committed, json, |()| format!("{client_id} is {word}"))
 }
 
 fn list(writer: &mut Writer, output: &Output) -> Result<(), Failure> {
-    let apps = writer.apps().map_err(Failure::failed)?;
+    let apps = writer.apps().map_err(Failure::write)?;
     let rows: Vec<Value> = apps.iter().map(summary_json).collect();
     output.result(&rows, |_| {
         let cells: Vec<_> = apps

@@ -50,11 +50,12 @@ impl Arguments {
         };
         let connections = if self.connect { connect(&config) } else { Vec::new() };
         let failed = connections.iter().filter(|connection| connection.error.is_some()).count();
+        let tried = connections.len();
         let report = Report { valid: true, diagnostics: &warnings, connections };
         output.result(&report, |report| text(path, &config, report));
         match failed {
             0 => Ok(()),
-            failed => Err(Failure::Failed(format!("{failed} of what it connects to cannot be reached"))),
+            failed => Err(Failure::Failed(format!("{failed} of {tried} connections failed"))),
         }
     }
 }

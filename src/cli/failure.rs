@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::output::Output;
 use crate::config::{Config, Problems};
+use crate::replica::WriteError;
 
 /// A command's failure.
 #[derive(Debug)]
@@ -21,6 +22,14 @@ impl Failure {
     /// A failure while running.
     pub(super) fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
+    }
+
+    /// A change that was not made: a value that nobody could take is wrong use.
+    pub(super) fn write(error: WriteError) -> Self {
+        match error {
+            WriteError::Malformed { .. } => Self::Usage(error.to_string()),
+            error => Self::failed(error),
+        }
     }
 
     /// Says what happened on standard error and gives the exit code.

@@ -12,13 +12,13 @@ use crate::model::{ClientId, ScopeSet, StoreId};
 /// Install an app in a store
 #[derive(Debug, clap::Args)]
 pub(super) struct Install {
-    /// The app
+    /// The app's client id
     #[arg(value_parser = client_id)]
     client_id: ClientId,
-    /// The store
+    /// The store's number
     #[arg(value_parser = store_id)]
     store_id: StoreId,
-    /// What the merchant grants; the app's scopes by default
+    /// What the merchant grants, such as "read:orders"; the app's scopes by default
     #[arg(long, value_parser = scopes)]
     scopes: Option<ScopeSet>,
 }
@@ -44,10 +44,10 @@ impl Install {
 /// End an app's installation in a store
 #[derive(Debug, clap::Args)]
 pub(super) struct Uninstall {
-    /// The app
+    /// The app's client id
     #[arg(value_parser = client_id)]
     client_id: ClientId,
-    /// The store
+    /// The store's number
     #[arg(value_parser = store_id)]
     store_id: StoreId,
 }

@@ -10,6 +10,7 @@ mod failure;
 mod import;
 mod input;
 mod install;
+mod operator;
 mod output;
 mod run;
 mod session;
@@ -25,16 +26,25 @@ use clap::{Parser, Subcommand};
 use failure::Failure;
 use output::Output;
 
+const AFTER: &str = "`storegate demo` shows it at work; `storegate check` finds what is wrong with a configuration.\n\
+    Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.";
+
 /// An authentication gateway for commerce-platform store APIs.
 #[derive(Debug, Parser)]
-#[command(name = "storegate", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "storegate", version, propagate_version = true, max_term_width = 100, after_help = AFTER)]
 struct Arguments {
-    /// The configuration
-    #[arg(long, global = true, value_name = "FILE", default_value = "gateway.toml")]
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Common options",
+        value_name = "FILE",
+        default_value = "gateway.toml"
+    )]
     config: PathBuf,
 
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Common options")]
     json: bool,
 
     #[command(subcommand)]
@@ -43,11 +53,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve; prints one line `ready` with the bound addresses
+    /// Serve until SIGTERM or SIGINT; prints one line `ready` when requests are accepted
     Run,
     /// Try it: a sample store API behind a gateway, with seeded credentials
     Demo(demo::Arguments),
-    /// Check the configuration
+    /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
@@ -59,15 +69,18 @@ enum Command {
     Install(install::Install),
     /// End an app's installation in a store
     Uninstall(install::Uninstall),
-    /// Access tokens
+    /// Access tokens: issue and revoke
     #[command(subcommand)]
     Token(token::Command),
-    /// Session tokens of embedded apps
+    /// Session tokens of embedded apps, for testing
     #[command(subcommand)]
     Session(session::Command),
+    /// Operators: who may use the admin API
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
-    /// Tell every step of the decision on a request
+    /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
 }
 
@@ -93,6 +106,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Uninstall(uninstall) => uninstall.run(config, output),
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
+        Command::Operator(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

@@ -15,10 +15,10 @@ use crate::wire::session_token::{self, Claims, MAX_LIFE};
 pub(super) enum Command {
     /// Sign a session token, as the dashboard would
     Mint {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
         /// How long it works, at most 10m

@@ -13,13 +13,13 @@ use crate::model::{StoreId, StoreStatus};
 pub(super) enum Command {
     /// Add a store
     Add {
-        /// The platform's number for it
+        /// Its number on the platform, 1 to 9007199254740991
         #[arg(value_parser = store_id)]
         store_id: StoreId,
         /// What people call it
         #[arg(long)]
         name: Option<String>,
-        /// The domain by which callers of the Shopify dialect name it
+        /// Its domain, such as shop.example.com; unique among stores
         #[arg(long)]
         domain: Option<String>,
         /// The organization that owns it
@@ -28,13 +28,13 @@ pub(super) enum Command {
     },
     /// Refuse every request to a store with 403 store_suspended, until it is resumed
     Suspend {
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
     },
     /// End a suspension
     Resume {
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
     },
@@ -46,7 +46,7 @@ impl Command {
     pub(super) fn run(self, config: &Path, output: &Output) -> Result<(), Failure> {
         let mut writer = writer(config)?;
         let mut set = |store_id: StoreId, status: StoreStatus, word: &str| {
-            let committed = writer.set_store_status(store_id, status).map_err(Failure::failed)?;
+            let committed = writer.set_store_status(store_id, status).map_err(Failure::write)?;
             let json = |(): &()| json!({"store_id": store_id.get(), "status": word});
             finish(output, committed, json, |()| format!("store {store_id} is {word}"))
         };
@@ -56,7 +56,7 @@ impl Command {
             Self::Add { store_id, name, domain, organization } => {
                 let committed = writer
                     .add_store(store_id, name.as_deref(), domain.as_deref(), organization.as_deref())
-                    .map_err(Failure::failed)?;
+                    .map_err(Failure::write)?;
                 let json = |(): &()| {
                     json!({
                         "store_id": store_id.get(), "name": name, "domain": domain,
@@ -66,7 +66,7 @@ impl Command {
                 finish(output, committed, json, |()| format!("store {store_id} is added"))
             }
             Self::List => {
-                let stores = writer.stores().map_err(Failure::failed)?;
+                let stores = writer.stores().map_err(Failure::write)?;
                 let rows: Vec<_> = stores
                     .iter()
                     .map(|store| {

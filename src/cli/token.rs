@@ -16,16 +16,17 @@ use crate::replica::Revocation;
 pub(super) enum Command {
     /// Issue an access token; it is shown once
     Issue {
-        /// The app
+        /// The app's client id
         #[arg(value_parser = client_id)]
         client_id: ClientId,
-        /// The store
+        /// The store's number
         #[arg(value_parser = store_id)]
         store_id: StoreId,
         /// How long it works
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
         ttl: Duration,
-        /// Fewer scopes than the installation has; by default, whatever it has
+        /// Fewer scopes than the installation has; those that it lacks are not granted. By default,
+        /// whatever it has
         #[arg(long, value_parser = scopes)]
         scopes: Option<ScopeSet>,
     },
@@ -41,9 +42,8 @@ impl Command {
         let mut writer = writer(config)?;
         match self {
             Self::Issue { client_id, store_id, ttl, scopes } => {
-                let committed = writer
-                    .issue_token(&client_id, store_id, ttl, scopes.as_ref())
-                    .map_err(Failure::failed)?;
+                let committed =
+                    writer.issue_token(&client_id, store_id, ttl, scopes.as_ref()).map_err(Failure::write)?;
                 finish(
                     output,
                     committed,
@@ -64,7 +64,7 @@ impl Command {
                     "-" => super::input::secret_line("token")?,
                     _ => Secret::new(token),
                 };
-                let committed = writer.revoke_token(&token).map_err(Failure::failed)?;
+                let committed = writer.revoke_token(&token).map_err(Failure::write)?;
                 if *committed.value() == Revocation::NotFound {
                     return Err(Failure::Failed(
                         "there is no such token here; nothing was changed, and it is refused as it is".into(),

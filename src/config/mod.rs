@@ -8,6 +8,7 @@ mod diagnostic;
 mod document;
 mod excerpt;
 mod inject;
+mod limits;
 mod log;
 mod raw;
 mod replica;
@@ -32,6 +33,7 @@ pub use server::{Admin, Server, Tls};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 
 use crate::gate::{InjectNames, RouteTable};
+use crate::limits::FailureSettings;
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -54,6 +56,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// The names of the headers that the upstream receives.
     pub inject: InjectNames,
+    /// The budgets of failed attempts.
+    pub limits: FailureSettings,
     /// Where the access log goes.
     pub log: Log,
     /// The routes; at least one.
@@ -150,6 +154,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),
         inject: inject::check(&raw.inject, report),
+        limits: limits::check(&raw.limits, report),
         log: Log::check(&raw.log, folder, report),
         routes: routes::check(&raw, server.path_case, &upstreams, text.len(), report),
         server,

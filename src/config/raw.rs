@@ -25,6 +25,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) limits: Limits,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
     pub(super) has_other_routes: bool,
@@ -97,6 +98,14 @@ pub(super) struct Inject<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) address_failures: Number,
+    pub(super) address_failures_per_second: Number,
+    pub(super) client_failures: Number,
+    pub(super) client_failures_per_second: Number,
+}
+
+#[derive(Debug)]
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
 }
@@ -146,6 +155,7 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            limits: Limits::read(root.section("limits")),
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
         };
@@ -258,6 +268,19 @@ impl<'d> Inject<'d> {
         };
         section.finish();
         inject
+    }
+}
+
+impl Limits {
+    fn read(mut section: Section<'_>) -> Self {
+        let limits = Self {
+            address_failures: section.number("address_failures"),
+            address_failures_per_second: section.number("address_failures_per_second"),
+            client_failures: section.number("client_failures"),
+            client_failures_per_second: section.number("client_failures_per_second"),
+        };
+        section.finish();
+        limits
     }
 }
 

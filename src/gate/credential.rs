@@ -1,6 +1,7 @@
 //! What the caller presents. All field lines of each header are read; at most one kind survives.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::Method;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderMap, HeaderName, ORIGIN};
 
 use super::refusal::Reason;
 use super::route::{Kind, Kinds};
@@ -130,13 +131,16 @@ pub(super) fn sent_store(headers: &HeaderMap) -> Result<Option<StoreId>, Reason>
     }
 }
 
-/// A real CORS preflight (Fetch standard, section 4.9): it never carries credentials. A browser sends
-/// each of the two headers once and filled.
-pub(super) fn is_preflight(method: &http::Method, headers: &HeaderMap) -> bool {
-    let sent = |name: &HeaderName| matches!(Lines::of(headers, name), Lines::One(_));
-    method == http::Method::OPTIONS
-        && sent(&http::header::ORIGIN)
-        && sent(&http::header::ACCESS_CONTROL_REQUEST_METHOD)
+/// The method for which a real CORS preflight asks (Fetch standard, section 4.9); `None` for every
+/// other request. A preflight never carries credentials; a browser sends each of the two headers once
+/// and filled.
+pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    let (Lines::One(_), Lines::One(asked)) =
+        (Lines::of(headers, &ORIGIN), Lines::of(headers, &ACCESS_CONTROL_REQUEST_METHOD))
+    else {
+        return None;
+    };
+    (method == Method::OPTIONS).then(|| Method::from_bytes(asked).ok()).flatten()
 }
 
 impl Presented<'_> {

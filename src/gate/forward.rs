@@ -102,6 +102,8 @@ impl Names {
         };
         headers
             .keys()
+            // Most names are nobody's: one look tells.
+            .filter(|name| self.all.contains(name.as_str()))
             .filter(|name| {
                 (self.identity.contains(name.as_str()) && !untouched(name)) || is_forged(name.as_str())
             })

@@ -16,7 +16,7 @@ mod scope_rule;
 mod trail;
 mod verify;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 use smallvec::SmallVec;
 
 pub use authorise::Permit;
@@ -104,8 +104,13 @@ impl Gate {
         trail: &mut impl Trail,
     ) -> Decision<'g> {
         let path = self.settings.routes.fold(head.target.path());
-        let preflight = credential::is_preflight(head.method, head.headers);
-        let (index, route, captures) = match self.settings.routes.find(head.method, &path) {
+        // A preflight asks on behalf of another method, and is answered by the route that serves it.
+        let preflight = credential::preflight(head.method, head.headers);
+        let method = preflight.as_ref().unwrap_or(head.method);
+        if self.parameters_mislead(method, &path) {
+            return Decision::Refuse(Reason::PathParameters);
+        }
+        let (index, route, captures) = match self.settings.routes.find(method, &path) {
             Found::Route(index, route, captures) => (index, route, captures),
             Found::MethodNotAllowed(allow) => {
                 return Decision::Refuse(Reason::MethodNotListed(allow.clone()));
@@ -116,7 +121,7 @@ impl Gate {
         let (kinds, rules) = match &route.access {
             Access::Public => return Decision::Forward(route, Pass::Anonymous),
             Access::Upstream => return Decision::Forward(route, Pass::Upstream),
-            Access::Credentials(..) if preflight => {
+            Access::Credentials(..) if preflight.is_some() => {
                 trail.step(Step::Preflight);
                 return Decision::Forward(route, Pass::Anonymous);
             }
@@ -144,6 +149,21 @@ impl Gate {
             Err(Unverified::Unproved(challenge)) => Decision::Prove(challenge),
             Err(Unverified::Refused(reason)) => Decision::Refuse(reason),
         }
+    }
+
+    /// Whether the path has parameters (`;x=y`, RFC 3986 section 3.3) without which it would take
+    /// another route: some upstreams drop them, and would then serve what another route protects.
+    fn parameters_mislead(&self, method: &Method, path: &str) -> bool {
+        if !path.contains(';') {
+            return false;
+        }
+        let segments: Vec<&str> =
+            path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+        let route = |path: &str| match self.settings.routes.find(method, path) {
+            Found::Route(index, ..) => Some(index),
+            Found::MethodNotAllowed(_) | Found::Nothing => None,
+        };
+        route(path) != route(&segments.join("/"))
     }
 
     /// The names to remove from the client's request, each as it is spelled there.

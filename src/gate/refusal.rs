@@ -33,6 +33,9 @@ pub enum Reason {
     /// More header bytes or fields than allowed.
     #[error("the request head is too large")]
     HeadTooLarge,
+    /// The path has parameters (`;x=y`) without which it would take another route.
+    #[error("without its parameters the path would take another route")]
+    PathParameters,
     /// TRACE would echo credentials (RFC 9110 section 9.3.8).
     #[error("the method is never forwarded")]
     Method,
@@ -245,6 +248,7 @@ impl Reason {
             | Self::Framing
             | Self::Nominated
             | Self::Forwarded
+            | Self::PathParameters
             | Self::TwoCredentials
             | Self::RepeatedAuthorization => Code::InvalidRequest,
             Self::HeadTooLarge => Code::HeadTooLarge,
@@ -307,6 +311,7 @@ impl Reason {
             Self::Framing => "The request states the length of its body in more than one way.",
             Self::Nominated => "The Connection header may not name credential or identity headers.",
             Self::Forwarded => "Malformed X-Forwarded-For header.",
+            Self::PathParameters => "Path parameters are not supported here.",
             Self::HeadTooLarge => "The request head is too large.",
             Self::Method => "This method is not supported.",
             Self::NoRoute => "No such route.",
@@ -349,6 +354,15 @@ impl Reason {
         match self.code() {
             Code::InvalidToken => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             code if code.status() == StatusCode::UNAUTHORIZED => Some(HeaderValue::from_static("Bearer")),
+            _ => None,
+        }
+    }
+
+    /// The value of `Allow`, which every 405 needs (RFC 9110 section 15.5.6).
+    pub fn allow(&self) -> Option<HeaderValue> {
+        match self {
+            Self::MethodNotListed(allow) => Some(allow.clone()),
+            Self::Method => Some(HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
             _ => None,
         }
     }

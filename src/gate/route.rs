@@ -1,6 +1,9 @@
-//! Which route a request takes. One radix walk; the most specific route wins: a route that names
-//! every segment beats one with a tail (`{*rest}`), and a literal segment beats a captured one, from
-//! left to right. No match means no: 404.
+//! Which route a request takes. The most specific route wins, judged from left to right: a literal
+//! segment beats a captured one, and that beats a tail (`{*rest}`), so that a narrow open route never
+//! cuts into a protected prefix. No match means no: 404.
+//!
+//! Two radix walks, one over the paths that end and one over those with a tail: the router cannot
+//! hold `/x/{id}` beside `/x/{*rest}`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -154,6 +157,35 @@ pub struct RouteTable {
 struct Candidates {
     routes: Box<[usize]>,
     allow: HeaderValue,
+    shape: Box<[Specificity]>,
+}
+
+impl Candidates {
+    /// Whether nothing can be more specific.
+    fn is_literal(&self) -> bool {
+        self.shape.iter().all(|segment| *segment == Specificity::Literal)
+    }
+}
+
+/// How much a segment of a route's path leaves open; compared from left to right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Specificity {
+    Literal,
+    /// A capture with a literal beside it.
+    Affixed,
+    Capture,
+    Tail,
+}
+
+/// The shape of a path whose captures have numbers for names.
+fn shape(key: &str) -> Box<[Specificity]> {
+    let segment = |segment: &str| match (segment.starts_with("{*"), segment.find('{'), segment.find('}')) {
+        (true, ..) => Specificity::Tail,
+        (false, Some(0), Some(end)) if end + 1 == segment.len() => Specificity::Capture,
+        (false, Some(_), _) => Specificity::Affixed,
+        (false, None, _) => Specificity::Literal,
+    };
+    key.split('/').skip(1).map(segment).collect()
 }
 
 /// What the table says about a request.
@@ -235,7 +267,14 @@ impl RouteTable {
     /// The route of a request; `path` is in normal form and [folded](Self::fold).
     pub fn find<'p>(&self, method: &Method, path: &'p str) -> Found<'_, 'p> {
         let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
-        let Ok(found) = self.whole.at(path).or_else(|_| self.tailed.at(path)) else { return Found::Nothing };
+        let found = match self.whole.at(path) {
+            Ok(whole) if whole.value.is_literal() => whole,
+            whole => match (whole, self.tailed.at(path)) {
+                (Ok(whole), Ok(tailed)) if tailed.value.shape < whole.value.shape => tailed,
+                (Ok(found), _) | (Err(_), Ok(found)) => found,
+                (Err(_), Err(_)) => return Found::Nothing,
+            },
+        };
         let candidates = found.value;
         match candidates.routes.iter().find(|&&index| serves(&self.routes[index], method)) {
             Some(&index) => {
@@ -288,7 +327,8 @@ fn router(
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for (key, indices) in paths {
         let Some(&index) = indices.first() else { continue };
-        let candidates = Candidates { allow: allow(&indices, routes), routes: indices.into() };
+        let candidates =
+            Candidates { allow: allow(&indices, routes), routes: indices.into(), shape: shape(&key) };
         match router.insert(key.clone(), candidates) {
             Ok(()) => {
                 first.insert(key, index);
@@ -482,6 +522,20 @@ mod tests {
         let table = table.unwrap();
         for (path, expected) in [("/x/1", "0 1"), ("/x", "1 "), ("/x/1/2", "1 1/2"), ("/y/1/2", "2 y")] {
             assert_eq!(find(&table, &Method::GET, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_open_whole_path_does_not_cut_into_a_protected_prefix() {
+        let open = "/{a}/{b}";
+        let rows = [
+            ("/api/{*rest}", "/api/orders", "1 orders"),
+            ("/api/{*rest}", "/other/orders", "0 other"),
+            ("/{x}/{*rest}", "/api/orders", "0 api"),
+        ];
+        for (prefix, path, expected) in rows {
+            let table = table(&[(open, &[]), (prefix, &[])], PathCase::Insensitive).unwrap();
+            assert_eq!(find(&table, &Method::GET, path), expected, "{prefix} {path}");
         }
     }
 

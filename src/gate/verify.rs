@@ -3,7 +3,7 @@
 //! caller who has not proved the secret.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
 
@@ -100,6 +100,9 @@ pub(super) fn verify<D: Directory>(
     }
 }
 
+/// What the secrets of unknown clients are compared with. Nothing hashes to it.
+static DECOY: LazyLock<AppSecret> = LazyLock::new(|| AppSecret::new(0, SecretHash::Sha256([0; 32]), None));
+
 fn client<D: Directory>(
     id: &str,
     secret: Option<&[u8]>,
@@ -108,8 +111,7 @@ fn client<D: Directory>(
 ) -> Result<Verified, Unverified> {
     let Some(app) = with.directory.app(id)? else {
         // The same work as for a wrong secret, so that time does not tell more than the message.
-        let decoy = AppSecret::new(0, SecretHash::Sha256([0; 32]), None);
-        std::hint::black_box(decoy.compare(secret.unwrap_or_default(), with.proof_key));
+        std::hint::black_box(DECOY.compare(secret.unwrap_or_default(), with.proof_key));
         return Err(Reason::UnknownClient.into());
     };
     trail.step(Step::App(&app));

@@ -6,6 +6,8 @@
 mod cidr;
 mod duration;
 mod ids;
+mod last_use;
+mod permission;
 mod record;
 mod scope;
 mod secret;
@@ -14,6 +16,8 @@ mod time;
 pub use cidr::AddressList;
 pub use duration::parse_duration;
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
+pub use last_use::LastUse;
+pub use permission::Permission;
 pub use record::{
     AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
     SecretMatch, SessionKey, Store, StoreStatus,

@@ -2,15 +2,14 @@
 //! the upstream receives already made, so that a request copies nothing.
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{AddressList, AppId, ClientId, InstallationId, ScopeSet, StoreId, Timestamp};
+use super::{AddressList, AppId, ClientId, InstallationId, LastUse, ScopeSet, StoreId, Timestamp};
 
 /// A store: the tenant that requests act on.
 #[derive(Debug, Clone)]
@@ -72,7 +71,7 @@ pub struct AppSecret {
     /// What was proved against a bcrypt hash. It lives and dies with this record, so that a record
     /// dropped by a change takes the proof along.
     proved: OnceLock<[u8; 32]>,
-    last_used: AtomicI64,
+    last_use: Arc<LastUse>,
 }
 
 /// A stored client secret.
@@ -150,9 +149,14 @@ pub enum SecretMatch {
 }
 
 impl AppSecret {
-    /// A generation as the replica stores it. `last_used` is what was recorded so far.
+    /// A generation as the replica stores it. Its uses are noted for nobody but itself.
     pub fn new(generation: i64, hash: SecretHash, expires_at: Option<Timestamp>) -> Self {
-        Self { generation, hash, expires_at, proved: OnceLock::new(), last_used: AtomicI64::new(0) }
+        Self { generation, hash, expires_at, proved: OnceLock::new(), last_use: Arc::default() }
+    }
+
+    /// The same generation, noting its uses where others see them.
+    pub fn noting(self, last_use: Arc<LastUse>) -> Self {
+        Self { last_use, ..self }
     }
 
     /// Compares `presented` in constant time, without ever computing bcrypt: a bcrypt secret that
@@ -180,17 +184,14 @@ impl AppSecret {
         self.expires_at.is_some_and(|end| now >= end)
     }
 
-    /// Notes a use, to the minute, so that a busy secret does not bounce a cache line between cores.
+    /// Notes a use.
     pub fn note_use(&self, now: Timestamp) {
-        let minute = now.0 - now.0.rem_euclid(60);
-        if self.last_used.load(Ordering::Relaxed) != minute {
-            self.last_used.store(minute, Ordering::Relaxed);
-        }
+        self.last_use.note(now);
     }
 
-    /// The last noted use; `None` when there was none since this record was loaded.
+    /// The last noted use, to the minute.
     pub fn last_used(&self) -> Option<Timestamp> {
-        Some(self.last_used.load(Ordering::Relaxed)).filter(|&at| at > 0).map(Timestamp)
+        self.last_use.at()
     }
 }
 

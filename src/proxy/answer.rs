@@ -37,8 +37,8 @@ pub(super) async fn refuse(
     if let Some(seconds) = reason.retry_after() {
         head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
     }
-    if let Reason::MethodNotListed(allow) = reason {
-        head.insert_header(ALLOW, allow.clone())?;
+    if let Some(allow) = reason.allow() {
+        head.insert_header(ALLOW, allow)?;
     }
     // A client that waits for 100 (Continue) will not send its body now: nothing could be drained.
     if !keep || session.req_header().headers.contains_key(EXPECT) {

@@ -6,6 +6,7 @@ mod answer;
 mod context;
 mod forwarded;
 mod guard;
+mod hop;
 mod service;
 mod upstream;
 

@@ -17,9 +17,11 @@ use super::answer::{self, X_REQUEST_ID};
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::guard::{self, InFlight, Reused};
+use super::hop;
 use super::upstream::Upstreams;
-use crate::gate::{Challenge, Decision, Directory, Gate, Pass, RawHead, Reason};
+use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
+use crate::limits::FailureBudgets;
 use crate::model::Timestamp;
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
@@ -39,6 +41,7 @@ pub struct StoreProxy<D> {
     gate: Gate,
     directory: D,
     hasher: Hasher,
+    budgets: FailureBudgets,
     upstreams: Arc<Upstreams>,
     recorder: Arc<dyn Recorder>,
     in_flight: Arc<InFlight>,
@@ -62,12 +65,13 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         gate: Gate,
         directory: D,
         hasher: Hasher,
+        budgets: FailureBudgets,
         upstreams: Arc<Upstreams>,
         recorder: Arc<dyn Recorder>,
         in_flight: Arc<InFlight>,
     ) -> Result<Self, getrandom::Error> {
         let request_ids = RequestIds::new()?;
-        Ok(Self { gate, directory, hasher, upstreams, recorder, in_flight, request_ids })
+        Ok(Self { gate, directory, hasher, budgets, upstreams, recorder, in_flight, request_ids })
     }
 
     /// Admits and decides on the records of this moment.
@@ -89,6 +93,9 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             Ok(head) => head,
             Err(reason) => return Next::Refuse(reason),
         };
+        if hop::has_two_framings(session) {
+            return Next::Refuse(Reason::Framing);
+        }
         context.caller = Some(head.caller);
         context.host = HeaderValue::from_str(head.host).ok();
         if head.target.is_changed() {
@@ -114,16 +121,31 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         for _ in 0..PROOF_ROUNDS {
             let challenge = match self.decide(session, context) {
                 Next::Forward { upstream, pass } => return Ok((upstream, pass)),
-                Next::Refuse(reason) => return Err(reason),
+                Next::Refuse(reason) => return Err(self.charged(reason, context)),
                 Next::Prove(challenge) => challenge,
             };
+            let address = context.caller.unwrap_or(peer(session));
+            let fee = self.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
+            let fee = fee.map_err(Reason::TooManyFailures)?;
             match self.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
-                Verdict::Proved => {}
+                Verdict::Proved => fee.refund(),
                 Verdict::Wrong => return Err(Reason::WrongSecret),
-                Verdict::Saturated => return Err(Reason::Saturated),
+                Verdict::Saturated => {
+                    fee.refund();
+                    return Err(Reason::Saturated);
+                }
             }
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
+    }
+
+    /// A failed attempt counts against its address; past the budget it is answered 429.
+    fn charged(&self, reason: Reason, context: &Context) -> Reason {
+        let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
+        match context.caller.filter(|_| failed).map(|caller| self.budgets.charge(caller, Instant::now())) {
+            Some(Err(wait)) => Reason::TooManyFailures(wait),
+            _ => reason,
+        }
     }
 }
 
@@ -237,6 +259,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         context: &mut Context,
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
+        hop::clean(response);
         response.insert_header(X_REQUEST_ID, context.request_id.clone())
     }
 

@@ -16,7 +16,7 @@ impl Directory for Replica {
             return Ok(None);
         }
         let own = |id: &str| ClientId::parse(id).expect("it was found well-formed above");
-        let read = || self.look_up(|conn| read::app(conn, client_id, self.sealer()));
+        let read = || self.look_up(|conn| read::app(conn, client_id, self.sealer(), self.uses()));
         self.caches.apps.read_through(client_id, own, read)
     }
 

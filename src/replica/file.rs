@@ -116,19 +116,42 @@ pub(super) fn open_writer(path: &Path) -> Result<(Connection, PathBuf), OpenErro
     create_if_missing(path)?;
     let path = fs::canonicalize(path).map_err(|error| OpenError::io(path, error))?;
     inspect(&path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn =
-        Connection::open_with_flags(&path, flags).map_err(|error| OpenError::sqlite(&path, &error))?;
-    prepare_writer(&mut conn).map_err(|error| OpenError::sqlite(&path, &error))?;
+    let mut conn = connect_to_write(&path).map_err(|error| OpenError::sqlite(&path, &error))?;
+    let mode = prepare_writer(&mut conn).map_err(|error| OpenError::sqlite(&path, &error))?;
+    if mode != "wal" {
+        let reason = "its file system cannot share a write-ahead log; put the replica on a local disk".into();
+        return Err(OpenError::Damaged { path, reason });
+    }
     Ok((conn, path))
 }
 
-fn prepare_writer(conn: &mut Connection) -> rusqlite::Result<()> {
+/// Opens a replica for the small changes that a gateway makes by itself. It must be there and of the
+/// present schema: a gateway whose replica was taken away must not put an empty one in its place. The
+/// connection waits for no other writer: what it is for can be done later as well.
+pub(super) fn open_keeper(path: &Path) -> Result<Connection, OpenError> {
+    drop(open_reader(path)?);
+    let conn = connect_to_write(path).and_then(|conn| {
+        conn.busy_timeout(Duration::ZERO)?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        Ok(conn)
+    });
+    conn.map_err(|error| OpenError::sqlite(path, &error))
+}
+
+/// A connection that may write to the file at `path`, and does not make one.
+fn connect_to_write(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(WRITER_PATIENCE)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "recursive_triggers", false)?;
-    use_write_ahead_log(conn)?;
+    Ok(conn)
+}
+
+/// Gives the journal mode that the file really has.
+fn prepare_writer(conn: &mut Connection) -> rusqlite::Result<String> {
+    let mode = use_write_ahead_log(conn)?;
     // FULL: in WAL mode the log is synced at every commit, so that an acknowledged change survives a
     // power loss ("PRAGMA synchronous").
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -138,11 +161,11 @@ fn prepare_writer(conn: &mut Connection) -> rusqlite::Result<()> {
     if schema::kind(conn)? != Kind::Replica(schema::VERSION) {
         schema::migrate(conn)?;
     }
-    Ok(())
+    Ok(mode)
 }
 
 /// Switching to the log does not wait for other connections by itself.
-fn use_write_ahead_log(conn: &Connection) -> rusqlite::Result<()> {
+fn use_write_ahead_log(conn: &Connection) -> rusqlite::Result<String> {
     let deadline = Instant::now() + WRITER_PATIENCE;
     loop {
         match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
@@ -152,7 +175,7 @@ fn use_write_ahead_log(conn: &Connection) -> rusqlite::Result<()> {
             {
                 thread::sleep(Duration::from_millis(20));
             }
-            other => return other.map(drop),
+            other => return other,
         }
     }
 }

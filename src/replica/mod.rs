@@ -4,7 +4,7 @@
 //! The invariants, and where each is kept:
 //!
 //! * **A stale yes is impossible.** Once a change is acknowledged, no look-up that begins answers by
-//!   the state before it. `cache.rs` has the protocol; `watch.rs` and `wake.rs` carry it across
+//!   the state before it. `crate::cache` has the protocol; `watch.rs` and `wake.rs` carry it across
 //!   processes; `journal.rs` says which keys to drop, and when that cannot be known.
 //! * **No writer can forget the journal**: triggers fill it (`schema.rs`).
 //! * **"Cannot tell" is never "not found".** Every failure of a look-up is
@@ -13,12 +13,16 @@
 //! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
 //!   of the file.
 //!
+//! Off the request path a gateway records the last use of each secret (`uses.rs`) and sweeps out expired
+//! tokens (`housekeeping.rs`); both can wait, and decide nothing.
+//!
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
-mod cache;
+mod complaints;
 mod directory;
 mod file;
+mod housekeeping;
 mod import;
 mod journal;
 mod pool;
@@ -26,6 +30,7 @@ mod read;
 mod reader;
 mod schema;
 mod seal;
+mod uses;
 mod wake;
 mod watch;
 mod write;
@@ -38,8 +43,9 @@ pub use seal::KeyError;
 pub use wake::NotEnforced;
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, IssuedToken, NewApp, Prefixes, Revocation,
-    SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, IssuedToken, NewApp,
+    OperatorSummary, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept,
+    WriteError, Writer,
 };
 
 #[cfg(test)]

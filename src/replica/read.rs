@@ -7,6 +7,7 @@ use http::HeaderValue;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::seal::{Sealer, Unsealable};
+use super::uses::Uses;
 use crate::model::{
     AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, Installation, InstallationId,
     InstallationStatus, ScopeSet, SecretHash, SessionKey, Store, StoreId, StoreStatus, Timestamp,
@@ -76,14 +77,19 @@ fn store_row(row: &Row<'_>) -> Result<Store, ReadError> {
 }
 
 /// The app with this client id, and its secrets.
-pub(super) fn app(conn: &Connection, client_id: &str, sealer: &Sealer) -> Result<Option<App>, ReadError> {
+pub(super) fn app(
+    conn: &Connection,
+    client_id: &str,
+    sealer: &Sealer,
+    uses: &Uses,
+) -> Result<Option<App>, ReadError> {
     let mut statement = conn.prepare_cached(APP)?;
     let mut rows = statement.query([client_id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let mut app = app_row(row, sealer)?;
-    let mut secrets = Vec::from_iter(secret_row(row)?);
+    let mut secrets = Vec::from_iter(secret_row(row, app.app_id, uses)?);
     while let Some(row) = rows.next()? {
-        secrets.extend(secret_row(row)?);
+        secrets.extend(secret_row(row, app.app_id, uses)?);
     }
     app.secrets = secrets.into();
     Ok(Some(app))
@@ -116,11 +122,11 @@ fn app_row(row: &Row<'_>, sealer: &Sealer) -> Result<App, ReadError> {
     })
 }
 
-fn secret_row(row: &Row<'_>) -> Result<Option<AppSecret>, ReadError> {
+fn secret_row(row: &Row<'_>, app: AppId, uses: &Uses) -> Result<Option<AppSecret>, ReadError> {
     let Some(generation) = row.get::<_, Option<i64>>(5)? else { return Ok(None) }; // the app has none
     let hash = SecretHash::parse(text(row, 6)?).map_err(malformed("app_secrets", "hash"))?;
     let expires_at = row.get::<_, Option<i64>>(7)?.map(Timestamp);
-    Ok(Some(AppSecret::new(generation, hash, expires_at)))
+    Ok(Some(AppSecret::new(generation, hash, expires_at).noting(uses.of(app, generation))))
 }
 
 /// The installation of an app in a store, whatever its status.

@@ -11,19 +11,21 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
-use super::cache::Cache;
+use super::complaints::Complaints;
 use super::file::{self, Identity, OpenError};
 use super::journal::{self, Change, Mark, Position};
 use super::pool::Pool;
 use super::read::ReadError;
 use super::seal::{self, Sealer};
+use super::uses::Uses;
+use crate::cache::Cache;
 use crate::gate::Unavailable;
 use crate::model::{
     AccessToken, App, AppId, ClientId, Installation, InstallationId, Store, StoreId, TokenDigest,
@@ -38,6 +40,8 @@ pub struct Options {
     pub cache_entries: NonZeroUsize,
     /// The file with the key under which session signing keys are stored; `None`: stored plain.
     pub key_file: Option<PathBuf>,
+    /// Whether this process removes tokens that expired. Not where the file follows another authority.
+    pub sweeps: bool,
 }
 
 impl Default for Options {
@@ -46,6 +50,7 @@ impl Default for Options {
             readers: 4,
             cache_entries: const { NonZeroUsize::new(100_000).expect("not zero") },
             key_file: None,
+            sweeps: true,
         }
     }
 }
@@ -91,7 +96,8 @@ pub struct Replica {
     readers: RwLock<Result<Arc<Pool>, String>>,
     feed: Mutex<Feed>,
     position: AtomicI64,
-    complaints: Throttle,
+    complaints: Complaints,
+    uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
 }
 
@@ -140,7 +146,8 @@ impl Replica {
             },
             readers: RwLock::new(Ok(Arc::new(pool))),
             feed: Mutex::new(feed),
-            complaints: Throttle::default(),
+            complaints: Complaints::default(),
+            uses: Uses::default(),
             on_enforced: OnceLock::new(),
             path,
             options,
@@ -220,6 +227,10 @@ impl Replica {
 
     pub(super) fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    pub(super) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Runs one look-up on a free connection. To be called inside the lock of the entry that it
@@ -390,30 +401,5 @@ impl Batches {
             let delay = u64::try_from(now.saturating_sub(at_ms)).unwrap_or(0);
             hook(Duration::from_millis(delay), count);
         }
-    }
-}
-
-/// At most one message a second about look-ups that fail: there may be thousands.
-struct Throttle {
-    start: Instant,
-    next_ms: AtomicU64,
-}
-
-impl Default for Throttle {
-    fn default() -> Self {
-        Self { start: Instant::now(), next_ms: AtomicU64::new(0) }
-    }
-}
-
-impl Throttle {
-    fn complain(&self, reason: &str) -> Unavailable {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let next = self.next_ms.load(Ordering::Relaxed);
-        let mine = now >= next
-            && self.next_ms.compare_exchange(next, now + 1000, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if mine {
-            tracing::error!(reason, "a look-up in the replica failed");
-        }
-        Unavailable
     }
 }

@@ -16,7 +16,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5347_5250;
 /// How many migrations this program knows.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, OPERATORS];
 
 const FIRST: &str = r"
 CREATE TABLE stores (
@@ -180,6 +180,17 @@ END;
 CREATE TRIGGER access_tokens_deleted AFTER DELETE ON access_tokens BEGIN
     INSERT INTO changes (kind, key) VALUES ('token', OLD.token_hash);
 END;
+";
+
+/// Who may use the admin API. Nothing of it is cached, so that the journal need not know.
+const OPERATORS: &str = r"
+CREATE TABLE operators (
+    operator_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
+    token_hash BLOB NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    permissions TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
 ";
 
 /// What a database says it is.

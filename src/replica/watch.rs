@@ -1,4 +1,5 @@
-//! The threads that keep a running gateway fresh: one polls, one answers the writers that ask.
+//! The threads that keep a running gateway fresh: one polls, one answers the writers that ask, one
+//! keeps house (`housekeeping.rs`).
 //!
 //! Writers of this program ask (see `wake.rs`) and have their answer within a millisecond. Polling is
 //! for everybody else who may write to the file, and notices that the file went away.
@@ -13,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fs, process};
 
+use super::housekeeping;
 use super::reader::Replica;
 use super::wake::{self, Beside};
 
@@ -26,12 +28,14 @@ const CLIENT_PATIENCE: Duration = Duration::from_millis(500);
 /// How many gateways of one process id may share a replica (containers number processes alike).
 const NAMES: u32 = 16;
 
-/// Keeps the replica fresh as long as it lives; dropping it ends the threads and removes the socket. To
+/// Keeps the replica fresh as long as it lives; dropping it records the last uses of secrets, ends the
+/// threads and removes the socket. To
 /// be held until the last request has been answered.
 #[derive(Debug)]
 pub struct Watch {
     stop: Arc<AtomicBool>,
     poller: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
     listener: Option<JoinHandle<()>>,
     beside: Beside,
     name: String,
@@ -53,9 +57,12 @@ impl Replica {
         self.forget_everything();
         let _ = self.catch_up(); // unreadable is a state, which the poller goes on to watch
 
-        let mut watch = Watch { stop: Arc::default(), poller: None, listener: None, beside, name };
+        let mut watch =
+            Watch { stop: Arc::default(), poller: None, keeper: None, listener: None, beside, name };
         let (replica, stop) = (self.clone(), watch.stop.clone());
         watch.poller = Some(spawn("storegate-poll", move || poll(&replica, &stop))?);
+        let (replica, stop) = (self.clone(), watch.stop.clone());
+        watch.keeper = Some(spawn("storegate-keep", move || housekeeping::keep(&replica, &stop))?);
         let (replica, stop) = (self.clone(), watch.stop.clone());
         watch.listener = Some(spawn("storegate-told", move || answer(&listener, &replica, &stop))?);
         Ok(watch)
@@ -72,9 +79,9 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(poller) = self.poller.take() {
-            poller.thread().unpark();
-            let _ = poller.join();
+        for thread in [self.poller.take(), self.keeper.take()].into_iter().flatten() {
+            thread.thread().unpark();
+            let _ = thread.join();
         }
         let woken = UnixStream::connect(self.beside.short(&self.name)); // ends the wait in accept
         let _ = fs::remove_file(self.beside.short(&self.name));

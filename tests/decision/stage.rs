@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use storegate::gate::{
-    Access, Decision, Gate, GateSettings, HeadLimits, InjectNames, Kind, Kinds, Pass, PathCase, RawHead,
-    Reason, Route, RouteTable, ScopeRules, ScopeTemplate, captures,
+    Access, Challenge, Decision, Gate, GateSettings, HeadLimits, InjectNames, Kind, Kinds, Pass, PathCase,
+    RawHead, Reason, Route, RouteTable, ScopeRules, ScopeTemplate, captures,
 };
 use storegate::hasher::{Hasher, Verdict};
 use storegate::model::{AddressList, ProofKey, Timestamp};
@@ -44,10 +44,9 @@ pub(crate) const ROUTES: &[RouteSpec] = &[
     ("/dashboard/{*rest}", &[], Auth::Upstream),
 ];
 
-/// The engine with its bcrypt workers.
+/// The engine.
 pub(crate) struct Stage {
     pub(crate) gate: Gate,
-    hasher: Hasher,
 }
 
 impl Stage {
@@ -60,18 +59,16 @@ impl Stage {
         case: PathCase,
         change: impl FnOnce(&mut GateSettings),
     ) -> Self {
-        let proof_key = ProofKey::random().unwrap();
         let mut settings = GateSettings {
             routes: RouteTable::build(routes.iter().map(route).collect(), case).unwrap(),
             inject: InjectNames::default(),
             access_token_prefix: "sx_at_".into(),
             trusted_proxies: AddressList::default(),
             limits: HeadLimits { bytes: 16_384, fields: 64 },
-            proof_key: proof_key.clone(),
+            proof_key: ProofKey::random().unwrap(),
         };
         change(&mut settings);
-        let hasher = Hasher::start(1, 64, proof_key).unwrap();
-        Self { gate: Gate::new(settings), hasher }
+        Self { gate: Gate::new(settings) }
     }
 
     /// What becomes of `request`, with the invariants of every outcome checked.
@@ -96,16 +93,22 @@ impl Stage {
                 Decision::Forward(route, pass) => {
                     return self.forwarded(request, &head.target.path_and_query(), route, &pass);
                 }
-                Decision::Prove(challenge) => {
-                    match prove(self.hasher.prove(challenge.app, challenge.secret, now)) {
-                        Verdict::Proved => {}
-                        Verdict::Wrong => return refused(Reason::WrongSecret, request),
-                        Verdict::Saturated => return refused(Reason::Saturated, request),
-                    }
-                }
+                Decision::Prove(challenge) => match self.prove(challenge, now) {
+                    Verdict::Proved => {}
+                    Verdict::Wrong => return refused(Reason::WrongSecret, request),
+                    Verdict::Saturated => return refused(Reason::Saturated, request),
+                },
             }
         }
         panic!("a proved secret must decide: {request:?}");
+    }
+
+    /// Workers of its own for each proof: tests run side by side on records of their own, and one
+    /// hasher answers equal questions about a client once.
+    fn prove(&self, challenge: Challenge, now: Timestamp) -> Verdict {
+        let hasher = Hasher::start(1, 1, self.gate.settings().proof_key.clone()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(hasher.prove(challenge.app, challenge.secret, now))
     }
 
     fn forwarded(&self, request: &Request, target: &str, route: &Route, pass: &Pass) -> Outcome {
@@ -136,10 +139,6 @@ impl Stage {
             ..Outcome::default()
         }
     }
-}
-
-fn prove(asked: impl Future<Output = Verdict>) -> Verdict {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(asked)
 }
 
 /// Decides on the usual routes.

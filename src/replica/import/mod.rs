@@ -12,6 +12,7 @@ mod tokens;
 use std::io::{self, BufRead, Read};
 
 use rusqlite::Transaction;
+use serde::Serialize;
 
 use self::record::Record;
 use self::rows::Known;
@@ -45,7 +46,7 @@ pub struct Progress {
 }
 
 /// How many records an import took over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Imported {
     /// Stores.
     pub stores: u64,

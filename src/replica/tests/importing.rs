@@ -109,7 +109,7 @@ fn records_replace_and_absent_fields_keep() {
         )
     };
     // Warm, so that each answer below is one that a change had to bring about.
-    (app(&replica), token(&replica), installed(&replica), replica.store(store(30)).unwrap());
+    let _warm = (app(&replica), token(&replica), installed(&replica), replica.store(store(30)).unwrap());
 
     done(import(&mut writer, r#"{"type":"store","store_id":30,"status":"suspended"}"#));
     assert_eq!(replica.store(store(30)).unwrap().unwrap().status, StoreStatus::Suspended);

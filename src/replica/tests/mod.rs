@@ -1,7 +1,9 @@
 //! The replica through its public surface. One fixture; each file one promise.
 
+mod crash;
 mod failure;
 mod freshness;
+mod housekeeping;
 mod importing;
 mod stress;
 mod writing;
@@ -55,7 +57,7 @@ impl Fixture {
 }
 
 fn options() -> Options {
-    Options { readers: 2, cache_entries: NonZeroUsize::new(1000).unwrap(), key_file: None }
+    Options { readers: 2, cache_entries: NonZeroUsize::new(1000).unwrap(), key_file: None, sweeps: false }
 }
 
 fn store(number: u64) -> StoreId {
@@ -130,4 +132,15 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::yield_now();
     }
+}
+
+/// The gateway's threads share a replica; a writer moves to a worker thread.
+#[test]
+fn they_may_cross_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Replica>();
+    sent::<Writer>();
+    sent::<Committed<CreatedApp>>();
+    sent::<Watch>();
 }

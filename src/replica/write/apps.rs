@@ -3,6 +3,7 @@
 use data_encoding::HEXLOWER;
 use ipnet::IpNet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
 
 use super::{
     Committed, Halt, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
@@ -40,7 +41,7 @@ pub struct CreatedApp {
 }
 
 /// An app as `storegate app list` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppSummary {
     /// Its number.
     pub app_id: i64,
@@ -61,7 +62,7 @@ pub struct AppSummary {
 }
 
 /// An app as `storegate app show` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppDetail {
     /// The app.
     pub app: AppSummary,
@@ -74,7 +75,7 @@ pub struct AppDetail {
 }
 
 /// What may be shown of a client secret. Times are Unix seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SecretDetail {
     /// Counts up with every rotation.
     pub generation: i64,
@@ -89,7 +90,8 @@ pub struct SecretDetail {
 }
 
 /// How a client secret is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SecretKind {
     /// As its SHA-256.
     Sha256,
@@ -98,7 +100,7 @@ pub enum SecretKind {
 }
 
 /// One installation of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppInstallation {
     /// Its number.
     pub installation_id: i64,

@@ -6,6 +6,7 @@
 
 mod apps;
 mod installations;
+mod operators;
 mod secrets;
 mod stores;
 mod tokens;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 pub(super) use apps::stored_networks;
 pub use apps::{AppDetail, AppInstallation, AppSummary, CreatedApp, NewApp, SecretDetail, SecretKind};
 pub use installations::SessionClaims;
+pub use operators::{CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept};
@@ -60,6 +62,12 @@ pub enum WriteError {
     /// The app has no key for session tokens.
     #[error("the app {0} has no session signing key; `storegate app rotate-signing-key {0}` makes one")]
     NoSigningKey(ClientId),
+    /// No operator has this name.
+    #[error("there is no operator {0:?}; `storegate operator list` shows them")]
+    NoOperator(String),
+    /// The operator's name is taken.
+    #[error("the operator {0:?} exists already; remove it first to give it a new token")]
+    OperatorExists(String),
     /// A value cannot be taken.
     #[error("{what} is malformed: {why}")]
     Malformed {
@@ -276,6 +284,17 @@ impl Writer {
 }
 
 impl Replica {
+    /// A writer for what the gateway does by itself: it waits for no other one, and makes no file.
+    pub(super) fn keeper(&self) -> Result<Writer, WriteError> {
+        let path = self.path().to_owned();
+        let conn = file::open_keeper(&path).map_err(|error| match error {
+            OpenError::Locked(path) => WriteError::Locked(path),
+            error => WriteError::Storage { path: path.clone(), reason: error.to_string() },
+        })?;
+        let target = Arc::new(Target { path, here: None });
+        Ok(Writer { conn, sealer: self.sealer().clone(), prefixes: Prefixes::default(), target })
+    }
+
     /// A writer inside this process, for the admin API and the token endpoints. What it commits is in
     /// force here (and in every other gateway) when it is acknowledged.
     ///

@@ -1,13 +1,14 @@
 //! Stores.
 
 use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
 
 use super::{Committed, Halt, WriteError, Writer, checked_name, checked_organization};
 use crate::model::{StoreId, StoreStatus, Timestamp};
 use crate::replica::read::signed;
 
 /// A store as `storegate store list` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoreSummary {
     /// Its number.
     pub store_id: i64,

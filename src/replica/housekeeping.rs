@@ -1,0 +1,102 @@
+//! What a running gateway does for its replica by itself, off the request path: it records which
+//! secrets are in use, and removes tokens that expired.
+//!
+//! All of it can wait. A writer that is at work (an import) is never waited for, and never kept
+//! waiting for longer than a step takes, some milliseconds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::reader::Replica;
+use super::write::{WriteError, Writer};
+use crate::model::{Timestamp, TokenDigest};
+
+/// How often the uses of secrets are recorded.
+const RECORD_EVERY: Duration = Duration::from_secs(30);
+
+/// How long an expired token stays, in seconds: somebody may want to know why it is refused.
+const KEPT_EXPIRED: i64 = 3600;
+
+/// Tokens looked at in one step of a sweep.
+const STEP: u32 = 2000;
+
+/// Pause between two steps: a walk over ten million tokens takes some five minutes and a few per cent
+/// of one core.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Pause between two walks, and after one that another writer stopped.
+const WALK_EVERY: Duration = Duration::from_secs(3600);
+const WALK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Keeps house until `stop` is set; to be unparked then.
+pub(super) fn keep(replica: &Replica, stop: &AtomicBool) {
+    let mut record_at = Instant::now() + RECORD_EVERY;
+    // Not at once: a start has better things to do.
+    let mut step_at = replica.options().sweeps.then(|| Instant::now() + WALK_AGAIN);
+    let mut walk = Walk::default();
+    while !stop.load(Ordering::Acquire) {
+        let next = step_at.map_or(record_at, |at| at.min(record_at));
+        let now = Instant::now();
+        if now < next {
+            thread::park_timeout(next - now);
+            continue;
+        }
+        if now >= record_at {
+            complain(replica.record_uses().err());
+            record_at = now + RECORD_EVERY;
+        }
+        if step_at.is_some_and(|at| now >= at) {
+            let pause = match walk.step(replica, Timestamp::now()) {
+                Ok(Walked::Part) => PAUSE,
+                Ok(Walked::All) => WALK_EVERY,
+                Err(error) => {
+                    complain(Some(error));
+                    WALK_AGAIN
+                }
+            };
+            step_at = Some(Instant::now() + pause);
+        }
+    }
+    complain(replica.record_uses().err());
+}
+
+/// Another writer at work is no trouble, and a replica that cannot be read is reported elsewhere.
+fn complain(error: Option<WriteError>) {
+    match error {
+        None | Some(WriteError::Locked(_)) => {}
+        Some(error) => tracing::debug!(%error, "housekeeping is put off"),
+    }
+}
+
+/// A walk over all tokens, in the order of the table.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// Held from the first step to the last, so that a step prepares nothing.
+    writer: Option<Writer>,
+    from: Option<TokenDigest>,
+}
+
+/// How far a walk came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walked {
+    /// There is more.
+    Part,
+    /// The end was reached; the next step begins a new walk.
+    All,
+}
+
+impl Walk {
+    /// Removes those of the next tokens that expired an hour before `now` or earlier. After an error
+    /// the walk goes on where it was.
+    pub(super) fn step(&mut self, replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
+        // Taken: after an error or the end the file may be another one the next time.
+        let mut writer = self.writer.take().map_or_else(|| replica.keeper(), Ok)?;
+        self.from = writer.sweep_expired(self.from, STEP, now.plus(-KEPT_EXPIRED))?.next;
+        if self.from.is_none() {
+            return Ok(Walked::All);
+        }
+        self.writer = Some(writer);
+        Ok(Walked::Part)
+    }
+}

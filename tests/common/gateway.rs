@@ -1,0 +1,175 @@
+//! A running gateway.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::client::{Client, Response, ask, request};
+use super::place::{Place, Settings, wait, wait_until};
+use super::upstream::RecordingUpstream;
+
+/// How long a gateway may take to be ready on a busy machine.
+const START: Duration = Duration::from_secs(30);
+
+/// `storegate run` on a place, in front of a recording upstream; killed when dropped.
+pub(crate) struct Gateway {
+    pub(crate) place: Place,
+    pub(crate) upstream: RecordingUpstream,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    running: Running,
+}
+
+/// The process and what it says.
+pub(crate) struct Running {
+    child: Child,
+    out: Arc<Mutex<String>>,
+    err: Arc<Mutex<String>>,
+}
+
+impl Gateway {
+    /// With the records of the tests' world.
+    pub(crate) fn start(settings: &Settings) -> Self {
+        let upstream = RecordingUpstream::start();
+        let place = Place::with(&settings.toml(&upstream.address.to_string()));
+        place.seed();
+        Self::start_in(place, upstream)
+    }
+
+    /// On a place as it is.
+    pub(crate) fn start_in(place: Place, upstream: RecordingUpstream) -> Self {
+        let mut running = Running::start(place.command(&["run"]));
+        let (address, admin) = running.ready();
+        Self { place, upstream, address, admin, running }
+    }
+
+    /// Starts the program again on the same place, after it ended.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.running.child.try_wait().unwrap().is_some(), "it still runs");
+        self.running = Running::start(self.place.command(&["run"]));
+        (self.address, self.admin) = self.running.ready();
+    }
+
+    /// One request over a connection of its own.
+    pub(crate) fn ask(&self, line: &str, lines: &[impl AsRef<str>]) -> Response {
+        ask(self.address, request(line, lines))
+    }
+
+    /// The status of a GET of orders with these credentials.
+    pub(crate) fn orders(&self, lines: &[String]) -> u16 {
+        self.ask("GET /api/apps/v1/orders", lines).status
+    }
+
+    /// The same with its code.
+    pub(crate) fn orders_code(&self, lines: &[String]) -> (u16, String) {
+        let response = self.ask("GET /api/apps/v1/orders", lines);
+        (response.status, response.code())
+    }
+
+    pub(crate) fn admin(&self, path: &str) -> Response {
+        ask(self.admin, request(&format!("GET {path}"), &["Connection: close"]))
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
+    /// Waits for the end of the process: its exit code, -1 for a signal, `None` if it goes on.
+    pub(crate) fn end(&mut self, patience: Duration) -> Option<i32> {
+        self.running.end(patience)
+    }
+
+    /// What it has said so far, on both streams.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.running.out.lock().unwrap(), self.running.err.lock().unwrap())
+    }
+
+    /// Its standard output so far.
+    pub(crate) fn out(&self) -> String {
+        self.running.out()
+    }
+
+    /// A line of `/proc/PID/status` in KiB, such as `VmHWM`.
+    pub(crate) fn memory(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = collect(child.stdout.take().unwrap());
+        let err = collect(child.stderr.take().unwrap());
+        Self { child, out, err }
+    }
+
+    /// Its standard output so far.
+    pub(crate) fn out(&self) -> String {
+        self.out.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits for the end of the process: its exit code, -1 for a signal, `None` if it goes on.
+    pub(crate) fn end(&mut self, patience: Duration) -> Option<i32> {
+        wait(&mut self.child, patience)
+    }
+
+    /// Waits for `ready listen=… admin=…` and reads the addresses.
+    fn ready(&mut self) -> (SocketAddr, SocketAddr) {
+        let line = wait_until(START, || {
+            let line = self.out().lines().find(|line| line.starts_with("ready ")).map(str::to_owned);
+            let ended = line.is_none() && self.child.try_wait().unwrap().is_some();
+            if ended { Some(String::new()) } else { line }
+        });
+        let line = line.filter(|line| !line.is_empty());
+        let line = line.unwrap_or_else(|| panic!("not ready: {}", self.err.lock().unwrap()));
+        let of = |name: &str| {
+            let word = line.split(' ').find_map(|word| word.strip_prefix(name));
+            word.unwrap_or_else(|| panic!("no {name} in {line}")).parse().unwrap()
+        };
+        (of("listen="), of("admin="))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}
+
+/// Sends a signal to a process, by name (`TERM`, `KILL`, …).
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,105 @@
+//! The documentation keeps up with the program: codes, metrics, the example configuration, and the tests
+//! that the threat model names.
+
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use storegate::config::Config;
+use storegate::gate::Code;
+use storegate::telemetry::Metrics;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// README.md and everything in docs/, with its name.
+fn documents() -> Vec<(String, String)> {
+    let mut names = vec!["README.md".to_owned()];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            names.push(format!("docs/{name}"));
+        }
+    }
+    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
+}
+
+/// The contents of the fenced blocks that are marked with `language`.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let open = format!("```{language}\n");
+    text.split(&*open).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_code_has_its_section() {
+    let text = read("docs/errors.md");
+    let mut described: Vec<&str> = text.lines().filter(|line| line.starts_with("### ")).collect();
+    let mut expected: Vec<String> =
+        Code::ALL.iter().map(|code| format!("### {} `{}`", code.status().as_u16(), code.name())).collect();
+    described.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(described, expected, "headings of docs/errors.md and the codes");
+}
+
+#[test]
+fn every_metric_is_described() {
+    let metrics = String::from_utf8(Metrics::new().unwrap().text().unwrap()).unwrap();
+    let names: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 4, "{metrics}");
+    let documents = documents();
+    for name in names {
+        let described = documents.iter().any(|(_, text)| {
+            [format!("`{name}`"), format!("`{name}{{")].iter().any(|way| text.contains(way))
+        });
+        assert!(described, "{name} stands neither in README.md nor in docs/");
+    }
+}
+
+#[test]
+fn the_example_configuration_is_accepted() {
+    let readme = read("README.md");
+    let examples = blocks(&readme, "toml");
+    assert!(!examples.is_empty(), "README.md shows no configuration");
+    for example in examples {
+        match Config::parse(example, "gateway.toml") {
+            Ok((_, warnings)) => assert_eq!(warnings.len(), 0, "{warnings:?}"),
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (name, text) in documents() {
+        let folder = root().join(&name).parent().map(Path::to_owned).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("https://") || target.starts_with('#') {
+                continue;
+            }
+            let path = target.split('#').next().unwrap();
+            assert!(folder.join(path).exists(), "{name} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let text = read("docs/threat-model.md");
+    let mut seen = 0;
+    for (file, test) in text.split('`').filter_map(|span| span.split_once("::")) {
+        let known_folder = file.starts_with("src/") || file.starts_with("tests/");
+        if !known_folder || !file.ends_with(".rs") {
+            continue;
+        }
+        seen += 1;
+        assert!(read(file).contains(&format!("fn {test}(")), "{file} has no test {test}");
+    }
+    assert!(seen > 30, "the threat model names {seen} tests");
+}

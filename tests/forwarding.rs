@@ -1,0 +1,15 @@
+//! What reaches the upstream and what comes back, byte for byte.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+#[path = "forwarding/bodies.rs"]
+mod bodies;
+#[path = "forwarding/connections.rs"]
+mod connections;
+#[path = "forwarding/heads.rs"]
+mod heads;
+#[path = "forwarding/malformed.rs"]
+mod malformed;
+#[path = "forwarding/upstreams.rs"]
+mod upstreams;
