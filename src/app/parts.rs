@@ -38,8 +38,8 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             },
         },
     )?;
-    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log.access, routes)?);
+    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let telemetry = Arc::new(telemetry(&config.log.access, &routes)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
@@ -79,7 +79,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     })
 }
 
-fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telemetry, StartError> {
+fn telemetry(destination: &Destination, routes: &[Box<str>]) -> Result<Telemetry, StartError> {
     let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),

@@ -4,9 +4,12 @@
 //! Pingora limits each read, not the whole head, and waits without end for the second request of a
 //! connection. This wrapper is the only place that can end a connection before its head is read.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -15,21 +18,10 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use tokio::sync::Notify;
 
-tokio::task_local! {
-    static HEAD_SEEN: Arc<AtomicBool>;
-}
+use super::connection::Connection;
 
 /// How long a connection may stay without a request, beyond the time for the head itself.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// Marks a connection that has served a request, from one session to the next.
-pub(super) struct Reused;
-
-/// Says that the head of the current request is complete.
-pub(super) fn head_is_complete() {
-    // HTTP/2 streams run outside the scope: their heads arrive whole or not at all.
-    let _ = HEAD_SEEN.try_with(|seen| seen.store(true, Ordering::Release));
-}
 
 /// The number of requests under way.
 #[derive(Debug, Default)]
@@ -104,19 +96,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Guarded<A> {
         if session.is_http2() {
             return self.inner.process_new_http(session, shutdown).await;
         }
-        let mark = session.take_connection_user_context();
-        let deadline = if mark.is_some() { IDLE + self.header_timeout } else { self.header_timeout };
-        session.set_connection_user_context(mark);
+        let known = session.take_connection_user_context().and_then(|known| known.downcast().ok());
+        let deadline = if known.is_some() { IDLE + self.header_timeout } else { self.header_timeout };
+        let known: Box<Arc<Connection>> = known.unwrap_or_default();
+        let connection = Arc::clone(&known);
+        connection.expect_head();
+        session.set_connection_user_context(Some(known));
+        // Each read has the deadline too, so that a silent connection needs no timer of ours.
         session.set_keepalive(Some(deadline.as_secs().max(1)));
-        let seen = Arc::new(AtomicBool::new(false));
-        let serve = HEAD_SEEN.scope(Arc::clone(&seen), self.inner.process_new_http(session, shutdown));
-        tokio::pin!(serve);
-        tokio::select! {
-            biased;
-            reused = &mut serve => return reused,
-            () = tokio::time::sleep(deadline) => {}
-        }
-        if seen.load(Ordering::Acquire) { serve.await } else { None }
+        let ends = Instant::now() + deadline;
+        let serve = self.inner.process_new_http(session, shutdown);
+        serve_head_in_time(serve, &connection, ends).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -130,4 +120,29 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Guarded<A> {
     async fn http_cleanup(&self) {
         self.inner.http_cleanup().await;
     }
+}
+
+/// Runs `serve` to its end, unless the head of its request is not complete when `ends` comes.
+///
+/// Most heads come whole: the first poll waits for the head, the second has it. Only what is woken
+/// without a complete head - by a piece of one - is worth a timer.
+async fn serve_head_in_time(
+    serve: impl Future<Output = Option<ReusedHttpStream>>,
+    connection: &Connection,
+    ends: Instant,
+) -> Option<ReusedHttpStream> {
+    let mut serve = pin!(serve);
+    let mut waits = false;
+    let mut timer = None;
+    poll_fn(|task| {
+        if let Poll::Ready(reused) = serve.as_mut().poll(task) {
+            return Poll::Ready(reused);
+        }
+        if connection.has_head() || !std::mem::replace(&mut waits, true) {
+            return Poll::Pending;
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(ends.into())));
+        timer.as_mut().poll(task).map(|()| None)
+    })
+    .await
 }

@@ -3,10 +3,12 @@
 //! nothing itself.
 
 mod answer;
+mod connection;
 mod context;
 mod forwarded;
 mod guard;
 mod hop;
+mod plain;
 mod service;
 mod upstream;
 
