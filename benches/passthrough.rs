@@ -138,7 +138,7 @@ impl ProxyHttp for PassThrough {
 
 async fn proxy(address: &str, upstream: &str, threads: usize) -> io::Result<()> {
     let upstream: SocketAddr = upstream.parse().map_err(io::Error::other)?;
-    let mut peer = HttpPeer::new(upstream, false, upstream.ip().to_string());
+    let mut peer = HttpPeer::new(upstream, false, String::new());
     peer.options.connection_timeout = Some(Duration::from_secs(2));
     peer.options.total_connection_timeout = Some(Duration::from_secs(2));
     peer.options.read_timeout = Some(Duration::from_secs(30));
