@@ -47,8 +47,8 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             },
         },
     )?;
-    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log.access, routes)?);
+    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let telemetry = Arc::new(telemetry(&config.log.access, &routes)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
@@ -67,6 +67,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         config.server.trusted_proxies.clone(),
     );
     let budgets = FailureBudgets::new(config.limits);
+    let trusted_proxies = config.server.trusted_proxies.clone();
     let gate = gate(config, proof_key);
     let in_flight = Arc::new(InFlight::default());
     let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
@@ -86,7 +87,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     options.h2_idle_timeout = Some(H2_IDLE);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let door = Door::new(proxy, limits, Arc::clone(&places), recorder, request_ids);
+    let door = Door::new(proxy, limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
     Ok(Parts { door, places, replica, upstreams, telemetry, in_flight })
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     })
 }
 
-fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telemetry, StartError> {
+fn telemetry(destination: &Destination, routes: &[Box<str>]) -> Result<Telemetry, StartError> {
     let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),

@@ -7,12 +7,12 @@
 //! body. HTTP/2 goes straight to it: there, heads arrive whole, and its limits are set.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use http::{HeaderValue, Method};
+use http::Method;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
@@ -23,9 +23,11 @@ use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use super::answer;
 use super::context::{Outcome, Record};
 use super::forwarded::RequestIds;
+use super::peer::Peer;
 use super::service::Recorder;
 use crate::gate::Reason;
 use crate::limits::Places;
+use crate::model::AddressList;
 use crate::wire::head::{self, HeadError};
 
 /// How long a connection may stay without a request.
@@ -50,6 +52,7 @@ pub struct DoorLimits {
 pub struct Door<A> {
     inner: Arc<A>,
     limits: DoorLimits,
+    trusted_proxies: AddressList,
     places: Arc<Places>,
     recorder: Arc<dyn Recorder>,
     request_ids: Arc<RequestIds>,
@@ -68,18 +71,19 @@ impl<A> Door<A> {
     pub fn new(
         inner: A,
         limits: DoorLimits,
+        trusted_proxies: AddressList,
         places: Arc<Places>,
         recorder: Arc<dyn Recorder>,
         request_ids: Arc<RequestIds>,
     ) -> Self {
-        Self { inner: Arc::new(inner), limits, places, recorder, request_ids }
+        Self { inner: Arc::new(inner), limits, trusted_proxies, places, recorder, request_ids }
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let address = peer(&stream);
+        let address = address(&stream);
         let _place = self.places.take(address)?; // no place: closed at once
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return self.inner.process_new(stream, shutdown).await;
@@ -96,6 +100,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Serves the requests of one HTTP/1 connection, one after the other.
     async fn serve(&self, mut stream: Stream, address: IpAddr, shutdown: &ShutdownWatch) {
+        let peer = Peer::new(address, &self.trusted_proxies);
         let mut settings: Option<HttpPersistentSettings> = None;
         let mut patience = self.limits.header_timeout;
         loop {
@@ -112,6 +117,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             if *shutdown.borrow() {
                 session.set_keepalive(None);
             }
+            session.set_connection_user_context(Some(Box::new(peer.clone())));
             // Pingora parses what is there before it reads on.
             session.set_pipelined_prefix(head);
             let Some(reused) = self.inner.process_new_http(session, shutdown).await else { return };
@@ -200,37 +206,29 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             let drain = async { while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {} };
             let _ = timeout(FAREWELL, drain).await;
         }
-        self.recorder.record(refusal(reason, request_id, address, started.elapsed(), answer.len()));
+        self.recorder.record(&Record {
+            request_id: &request_id,
+            outcome: Outcome::Refused,
+            status: reason.code().status().as_u16(),
+            reason: Some(&reason),
+            method: &NO_METHOD,
+            route: None,
+            kind: None,
+            app: None,
+            store: None,
+            caller: Some(address),
+            total: started.elapsed(),
+            upstream: None,
+            bytes_in: 0,
+            bytes_out: answer.len(),
+        });
     }
 }
 
-fn refusal(
-    reason: Reason,
-    request_id: HeaderValue,
-    caller: IpAddr,
-    total: Duration,
-    bytes_out: usize,
-) -> Record {
-    Record {
-        request_id,
-        outcome: Outcome::Refused,
-        status: reason.code().status().as_u16(),
-        reason: Some(reason),
-        // Nothing that came is known to be a method; a hyphen is a token, and none of HTTP's.
-        method: Method::from_bytes(b"-").unwrap_or_default(),
-        route: None,
-        kind: None,
-        app: None,
-        store: None,
-        caller: Some(caller),
-        total,
-        upstream: None,
-        bytes_in: 0,
-        bytes_out,
-    }
-}
+/// Nothing that came is known to be a method; a hyphen is a token, and none of HTTP's.
+static NO_METHOD: LazyLock<Method> = LazyLock::new(|| Method::from_bytes(b"-").unwrap_or_default());
 
-fn peer(stream: &Stream) -> IpAddr {
+fn address(stream: &Stream) -> IpAddr {
     let digest = stream.get_socket_digest();
     let address = digest.as_ref().and_then(|digest| digest.peer_addr()).and_then(|address| address.as_inet());
     address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())

@@ -8,6 +8,8 @@ mod door;
 mod forwarded;
 mod hop;
 mod in_flight;
+mod peer;
+mod plain;
 mod service;
 mod upstream;
 

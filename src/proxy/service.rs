@@ -1,5 +1,6 @@
 //! Pingora's phases, turned into one decision and its consequences.
 
+use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +13,13 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::answer::{self, X_REQUEST_ID};
+use super::answer;
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::hop;
 use super::in_flight::InFlight;
+use super::peer::Peer;
+use super::plain;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
@@ -29,10 +32,13 @@ const PROOF_ROUNDS: usize = 3;
 /// How long a client may take for each read of its body and each write of its answer.
 const CLIENT_IO: Duration = Duration::from_secs(60);
 
+/// Header fields that are set on a forwarded request: the request id, three `X-Forwarded-*`, six of identity.
+const SET_AT_MOST: usize = 10;
+
 /// Where the record of each request goes.
 pub trait Recorder: Send + Sync + 'static {
-    /// Takes the record of a request that ended. Called on a request thread: it must not block.
-    fn record(&self, record: Record);
+    /// Notes a request that ended. Called on a request thread: it must not wait for anything slow.
+    fn record(&self, record: &Record<'_>);
 }
 
 /// The gateway as a Pingora proxy.
@@ -84,14 +90,13 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             target: request.raw_path(),
             authority,
             headers: &request.headers,
-            peer: peer(session),
+            peer: context.peer.address,
         };
         let head = match self.0.gate.admit(&raw) {
             Ok(head) => head,
             Err(reason) => return Next::Refuse(reason),
         };
         context.caller = Some(head.caller);
-        context.host = HeaderValue::from_str(head.host).ok();
         if head.target.is_changed() {
             // Not as a URI reference, in which a path that begins with two slashes is a host.
             match http::uri::PathAndQuery::try_from(&*head.target.path_and_query()) {
@@ -107,18 +112,15 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         }
     }
 
-    /// Decides; where bcrypt is needed, has it computed and decides anew.
-    async fn settle(&self, session: &Session, context: &mut Context) -> Result<(usize, Pass), Reason>
-    where
-        Session: Sync,
-    {
+    /// Has a secret proved and decides anew.
+    async fn prove(
+        &self,
+        mut challenge: Challenge,
+        session: &Session,
+        context: &mut Context,
+    ) -> Result<(usize, Pass), Reason> {
         for _ in 0..PROOF_ROUNDS {
-            let challenge = match self.decide(session, context) {
-                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
-                Next::Refuse(reason) => return Err(self.charged(reason, context)),
-                Next::Prove(challenge) => challenge,
-            };
-            let address = context.caller.unwrap_or(peer(session));
+            let address = context.caller.unwrap_or(context.peer.address);
             let fee = self.0.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
             let fee = fee.map_err(Reason::TooManyFailures)?;
             match self.0.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
@@ -129,6 +131,11 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                     return Err(Reason::Saturated);
                 }
             }
+            challenge = match self.decide(session, context) {
+                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
+                Next::Refuse(reason) => return Err(self.charged(reason, context)),
+                Next::Prove(challenge) => challenge,
+            };
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
     }
@@ -145,7 +152,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
 
 fn peer(session: &Session) -> IpAddr {
     let address = session.client_addr().and_then(|address| address.as_inet());
-    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
 }
 
 #[async_trait]
@@ -156,10 +163,9 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         Context {
             started: Instant::now(),
             request_id: HeaderValue::from_static("-"),
+            peer: Peer::unknown(),
             caller: None,
-            trusted_peer: false,
             rewritten: None,
-            host: None,
             upstream: 0,
             pass: None,
             refused: None,
@@ -181,8 +187,11 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     ) -> pingora::Result<()> {
         session.set_read_timeout(Some(CLIENT_IO));
         session.set_write_timeout(Some(CLIENT_IO));
-        context.trusted_peer = self.0.gate.settings().trusted_proxies.contains(peer(session));
-        let sent = if context.trusted_peer {
+        if session.is_http2() {
+            // The door sees connections, not streams.
+            context.peer = Peer::new(peer(session), &self.0.gate.settings().trusted_proxies);
+        }
+        let sent = if context.peer.is_trusted {
             forwarded::sent_request_id(&session.req_header().headers)
         } else {
             None
@@ -192,16 +201,24 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        match self.settle(session, context).await {
+        let settled = match self.decide(session, context) {
+            Next::Forward { upstream, pass } => Ok((upstream, pass)),
+            Next::Refuse(reason) => Err(self.charged(reason, context)),
+            // Boxed, as is the refusal: what is rare should not make this future large.
+            Next::Prove(challenge) => Box::pin(self.prove(challenge, session, context)).await,
+        };
+        match settled {
             Ok((upstream, pass)) => {
                 context.upstream = upstream;
                 context.pass = Some(pass);
+                plain::forget_spelling(session.req_header_mut());
                 Ok(false)
             }
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
                 let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
-                let answered = answer::refuse(session, &reason, &context.request_id, keep).await;
+                let refusal = answer::refuse(session, &reason, &context.request_id, keep);
+                let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
             }
@@ -224,23 +241,24 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         let Some(pass) = &context.pass else {
             return Error::e_explain(ErrorType::InternalError, "no decision was taken");
         };
+        let mut head = plain::take(request);
         if let Some(uri) = &context.rewritten {
-            request.set_uri(uri.clone());
+            head.uri = uri.clone();
         }
-        for name in self.0.gate.strip(&request.headers, pass, context.trusted_peer) {
-            request.remove_header(&name);
+        for name in self.0.gate.strip(&head.headers, pass, context.peer.is_trusted) {
+            head.headers.remove(&name);
         }
+        head.headers.reserve(SET_AT_MOST);
         let origin = Origin {
-            peer: peer(session),
-            trusted_peer: context.trusted_peer,
+            peer: &context.peer,
             tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-            host: context.host.as_ref(),
             request_id: &context.request_id,
         };
-        forwarded::set(request, &origin)?;
+        forwarded::set(&mut head.headers, &origin);
         for (name, value) in self.0.gate.identity(pass) {
-            request.insert_header(name, value)?;
+            head.headers.insert(name, value);
         }
+        *request = RequestHeader::from(head);
         context.sent_upstream = Some(Instant::now());
         Ok(())
     }
@@ -253,7 +271,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
         hop::clean(response);
-        response.insert_header(X_REQUEST_ID, context.request_id.clone())
+        response.insert_header("X-Request-Id", context.request_id.clone())
     }
 
     fn fail_to_connect(
@@ -326,22 +344,29 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             (Some(sent), Some(first)) => Some(first.saturating_duration_since(sent)),
             _ => None,
         };
-        let known = std::mem::take(&mut context.known);
-        self.0.recorder.record(Record {
-            request_id: context.request_id.clone(),
+        let known = &context.known;
+        self.0.recorder.record(&Record {
+            request_id: &context.request_id,
             outcome,
-            reason: context.refused.take(),
+            reason: context.refused.as_ref(),
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
-            method: session.req_header().method.clone(),
+            method: &session.req_header().method,
             route: known.route,
             kind: known.kind,
-            app: known.app,
-            store: known.store,
+            app: known.app.as_deref(),
+            store: known.store.as_deref(),
             caller: context.caller,
             total: context.started.elapsed(),
             upstream,
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),
         });
+    }
+
+    /// The door tells who is at the other end, once for each request.
+    fn on_connection_reuse(&self, _: &mut Session, context: &mut Context, peer: Box<dyn Any + Send + Sync>) {
+        if let Ok(peer) = peer.downcast() {
+            context.peer = *peer;
+        }
     }
 }

@@ -105,8 +105,8 @@ impl Metrics {
     }
 
     /// Counts a request that ended.
-    pub fn count(&self, record: &Record) {
-        match (record.outcome, &record.reason) {
+    pub fn count(&self, record: &Record<'_>) {
+        match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
                     counter.inc();
