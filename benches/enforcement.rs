@@ -4,6 +4,8 @@
 //! The gateway is this process: an open replica with its watch, as `storegate run` has it. The end of
 //! a measurement is the moment in which the keys of the change are dropped.
 
+#![allow(clippy::print_stdout)] // the table is what it is for
+
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -133,7 +133,7 @@ fn read(ring: &Ring, gate: &Gate, replica: &Replica, number: usize) {
         let before = ring.phase.load(Ordering::SeqCst);
         let presented = ring.presented.lock().unwrap().clone();
         let accepted = decide(gate, replica, &presented[number % presented.len()]);
-        if ring.phase.load(Ordering::SeqCst) != before || before % 2 == 0 {
+        if ring.phase.load(Ordering::SeqCst) != before || before.is_multiple_of(2) {
             continue;
         }
         match before % 4 {
