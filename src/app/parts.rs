@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 
@@ -12,14 +14,22 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
-use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
+use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
-use crate::proxy::{InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+use crate::proxy::{
+    self, Door, DoorLimits, InFlight, LeashBook, Recorder, RequestIds, Scheme, StoreProxy, Upstream,
+    UpstreamServer, UpstreamTimeouts, Upstreams,
+};
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
 
+/// How long an HTTP/2 connection may stay without a stream.
+const H2_IDLE: Duration = Duration::from_secs(60);
+
 pub(super) struct Parts {
-    pub(super) proxy: HttpProxy<StoreProxy<Arc<Replica>>>,
+    pub(super) door: Door<HttpProxy<StoreProxy<Arc<Replica>>>>,
+    pub(super) places: Arc<Places>,
+    pub(super) leashes: Arc<LeashBook>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -50,21 +60,37 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
+    let door_limits =
+        DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
+    let places = Places::new(
+        config.server.max_connections,
+        config.server.max_connections_per_address,
+        config.server.trusted_proxies.clone(),
+    );
+    let trusted_proxies = config.server.trusted_proxies.clone();
     let gate = gate(config, proof_key);
     let in_flight = Arc::new(InFlight::default());
-    let recorder = Arc::clone(&telemetry);
-    let inner = StoreProxy::new(
+    let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
+    let request_ids = Arc::new(RequestIds::new()?);
+    let leashes = LeashBook::start(Arc::clone(&replica))?;
+    let inner = StoreProxy::new(proxy::Parts {
         gate,
-        Arc::clone(&replica),
+        directory: Arc::clone(&replica),
         hasher,
         limits,
-        Arc::clone(&upstreams),
-        recorder,
-        Arc::clone(&in_flight),
-    )?;
+        upstreams: Arc::clone(&upstreams),
+        recorder: Arc::clone(&recorder),
+        in_flight: Arc::clone(&in_flight),
+        request_ids: Arc::clone(&request_ids),
+        leashes: Arc::clone(&leashes),
+    });
     let mut proxy = HttpProxy::new(inner, conf);
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    Ok(Parts { proxy, replica, upstreams, telemetry, in_flight })
+    let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
+    Ok(Parts { door, places, leashes, replica, upstreams, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -81,8 +107,8 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
 
 fn telemetry(config: &Config) -> Result<Telemetry, StartError> {
     let destination = &config.log.access;
-    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
+    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let access_log = AccessLog::start(destination, &routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
     })?;
@@ -153,6 +179,8 @@ pub(super) struct Status {
     pub(super) replica: Arc<Replica>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) places: Arc<Places>,
+    pub(super) leashes: Arc<LeashBook>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -166,6 +194,8 @@ impl admin::Status for Status {
     fn metrics(&self) -> &Metrics {
         let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
         self.telemetry.metrics.in_flight.set(count);
+        self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
+        self.telemetry.metrics.count_cut(self.leashes.cut());
         &self.telemetry.metrics
     }
 }

@@ -1,22 +1,25 @@
-//! Limits for callers: token buckets, exact, in bounded tables.
+//! Limits for callers, exact and in bounded tables.
 //!
-//! Two kinds. Budgets of failed attempts make guessing dear and never touch who succeeds; rates bound
-//! what valid requests may cost the upstream. Neither decides who a caller is.
+//! Three kinds. Budgets of failed attempts make guessing dear and never touch who succeeds; rates bound
+//! what valid requests may cost the upstream; places bound the connections that are open. None decides
+//! who a caller is.
 
 mod accounts;
 mod bucket;
 mod failures;
+mod places;
 mod quota;
 mod rates;
 mod shared;
 
 pub use bucket::{Bucket, Rate};
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
+pub use places::{Place, Places};
 pub use quota::Quota;
 pub use rates::{Caller, Draw, RateLimits, RateSettings, RouteRate};
 pub use shared::{SharedUrl, SharedUrlError};
 
-/// Every limit of a gateway.
+/// The limits of requests: who fails too often, and who asks too often.
 #[derive(Debug)]
 pub struct Limits {
     /// For those who fail.

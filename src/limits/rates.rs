@@ -140,9 +140,10 @@ impl RateLimits {
         let drawn =
             match (bucket.draw(policy.rate, 1, now.saturating_duration_since(self.began)), &self.shared) {
                 // What one node granted is a part of what all granted: past its own limit nobody else needs
-                // to be asked, so that a flood ends here.
+                // to be asked, so that a flood ends here. Boxed: who counts alone should not carry the
+                // room that asking takes.
                 (Ok(full_in), Some(shared)) => {
-                    match shared.draw(&policy.shared_name, policy.rate, caller).await {
+                    match Box::pin(shared.draw(&policy.shared_name, policy.rate, caller)).await {
                         Some(Ok(full_in)) => Ok(full_in),
                         Some(Err(wait)) => {
                             bucket.refund(policy.rate, 1);

@@ -4,13 +4,20 @@
 
 mod answer;
 mod context;
+mod door;
 mod forwarded;
-mod guard;
 mod hop;
+mod in_flight;
+mod leash;
+mod peer;
+mod plain;
 mod service;
 mod upstream;
 
 pub use context::{Outcome, Record};
-pub use guard::{Guarded, InFlight};
-pub use service::{Recorder, StoreProxy};
+pub use door::{Door, DoorLimits};
+pub use forwarded::RequestIds;
+pub use in_flight::InFlight;
+pub use leash::LeashBook;
+pub use service::{Parts, Recorder, StoreProxy};
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};

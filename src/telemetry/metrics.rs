@@ -30,6 +30,9 @@ pub struct Metrics {
     pub shared_limit_failures: IntCounter,
     /// From the commit of a change to its enforcement.
     pub enforcement_delay: Histogram,
+    connections: IntGauge,
+    connections_refused: IntCounter,
+    connections_cut: IntCounter,
 }
 
 impl Metrics {
@@ -90,6 +93,18 @@ impl Metrics {
             "Requests and connections for which the server of shared limits failed.",
         )?;
         registry.register(Box::new(shared_limit_failures.clone()))?;
+        let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
+        registry.register(Box::new(connections.clone()))?;
+        let connections_refused = IntCounter::new(
+            "storegate_connections_refused_total",
+            "Connections closed unanswered because max_connections or max_connections_per_address was reached.",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
+        let connections_cut = IntCounter::new(
+            "storegate_connections_cut_total",
+            "WebSockets and streams ended because their credential ended.",
+        )?;
+        registry.register(Box::new(connections_cut.clone()))?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -104,6 +119,9 @@ impl Metrics {
             access_log_dropped,
             in_flight,
             enforcement_delay,
+            connections,
+            connections_refused,
+            connections_cut,
         })
     }
 
@@ -114,9 +132,16 @@ impl Metrics {
         self.limited = routes.map(|path| path.map(counter)).collect();
     }
 
+    /// Takes the counts of connections over.
+    pub fn count_connections(&self, open: usize, refused: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let refused = u64::try_from(refused).unwrap_or(u64::MAX);
+        self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
+    }
+
     /// Counts a request that ended.
-    pub fn count(&self, record: &Record) {
-        match (record.outcome, &record.reason) {
+    pub fn count(&self, record: &Record<'_>) {
+        match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
                     counter.inc();
@@ -135,6 +160,11 @@ impl Metrics {
         if record.upstream.is_some() {
             self.upstream_time.observe(upstream.as_secs_f64());
         }
+    }
+
+    /// Takes the count of connections that ended with their credential over.
+    pub fn count_cut(&self, cut: u64) {
+        self.connections_cut.inc_by(cut.saturating_sub(self.connections_cut.get()));
     }
 
     /// The metrics in Prometheus' text form, version 0.0.4.
