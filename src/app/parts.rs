@@ -14,7 +14,9 @@ use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
 use crate::limits::FailureBudgets;
 use crate::model::ProofKey;
-use crate::proxy::{InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+use crate::proxy::{
+    InFlight, MOST_ATTEMPTS, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams,
+};
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
 
@@ -22,6 +24,8 @@ pub(super) struct Parts {
     pub(super) proxy: HttpProxy<StoreProxy<Arc<Replica>>>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
+    /// For the checks, which connect as the proxy does.
+    pub(super) conf: Arc<ServerConf>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
 }
@@ -62,9 +66,9 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         recorder,
         Arc::clone(&in_flight),
     )?;
-    let mut proxy = HttpProxy::new(inner, conf);
+    let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     proxy.handle_init_modules();
-    Ok(Parts { proxy, replica, upstreams, telemetry, in_flight })
+    Ok(Parts { proxy, replica, upstreams, conf, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -89,12 +93,8 @@ fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telem
 }
 
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
-    let mut conf = ServerConf {
-        threads: config.server.threads,
-        // Each attempt is one server's; a retry is asked for only before anything was sent.
-        max_retries: 8,
-        ..ServerConf::default()
-    };
+    let mut conf =
+        ServerConf { threads: config.server.threads, max_retries: MOST_ATTEMPTS, ..ServerConf::default() };
     let tls = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
     if tls.clone().any(|server| server.scheme == config::Scheme::Https) {
         let found = pingora::tls::load_native_certs();
@@ -118,10 +118,14 @@ fn upstream(upstream: &config::Upstream) -> Upstream {
     Upstream {
         name: upstream.name.as_str().into(),
         servers: upstream.servers.iter().map(server).collect(),
+        balance: upstream.balance,
+        ejection: upstream.ejection,
+        health: upstream.health.clone(),
         timeouts: UpstreamTimeouts {
             connect: upstream.connect_timeout,
             read: upstream.read_timeout,
             write: upstream.write_timeout,
+            idle: upstream.idle_timeout,
         },
     }
 }
@@ -131,6 +135,7 @@ pub(super) struct Status {
     pub(super) replica: Arc<Replica>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -144,6 +149,7 @@ impl admin::Status for Status {
     fn metrics(&self) -> &Metrics {
         let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
         self.telemetry.metrics.in_flight.set(count);
+        self.telemetry.metrics.show_upstreams(self.upstreams.status());
         &self.telemetry.metrics
     }
 }

@@ -3,14 +3,20 @@
 //! nothing itself.
 
 mod answer;
+mod attempt;
+mod balance;
 mod context;
 mod forwarded;
 mod guard;
+mod health;
 mod hop;
 mod service;
 mod upstream;
 
+pub use attempt::MOST_ATTEMPTS;
+pub use balance::{Balance, Ejection, MOST_SERVERS};
 pub use context::{Outcome, Record};
 pub use guard::{Guarded, InFlight};
+pub use health::{HealthCheck, Probe};
 pub use service::{Recorder, StoreProxy};
-pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};

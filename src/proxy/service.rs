@@ -14,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer::{self, X_REQUEST_ID};
+use super::attempt::Attempts;
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::guard::{self, InFlight, Reused};
@@ -169,7 +170,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             upstream: 0,
             pass: None,
             refused: None,
-            attempts: 0,
+            attempts: Attempts::default(),
             sent_upstream: None,
             first_byte: None,
             known: Known::default(),
@@ -216,8 +217,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        context.attempts += 1;
-        let peer = self.upstreams.peer(context.upstream);
+        let peer = self.upstreams.next(context.upstream, &mut context.attempts, context.started);
         peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -259,6 +259,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         context: &mut Context,
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
+        self.upstreams.answered(context.upstream, &context.attempts);
         hop::clean(response);
         response.insert_header(X_REQUEST_ID, context.request_id.clone())
     }
@@ -271,7 +272,25 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent: another server may be tried, each at most once.
-        error.set_retry((context.attempts as usize) < self.upstreams.size(context.upstream));
+        error.set_retry(self.upstreams.unconnected(context.upstream, &mut context.attempts, &error));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if context.first_byte.is_some() {
+            error.set_retry(false);
+            return error;
+        }
+        let repeatable =
+            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        self.upstreams.unanswered(context.upstream, &mut context.attempts, &mut error, reused, repeatable);
         error
     }
 
