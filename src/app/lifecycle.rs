@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::parts::{self, Parts};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::{Config, Tls};
-use crate::proxy::{InFlight, Upstreams};
+use crate::proxy::InFlight;
 use crate::replica::{OpenError, Watch};
 
 /// Why a gateway could not start.
@@ -92,7 +92,7 @@ pub struct Gateway {
     in_flight: Arc<InFlight>,
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
-    resolver: JoinHandle<()>,
+    upstreams: JoinHandle<()>,
     _watch: Watch,
 }
 
@@ -113,7 +113,7 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(read_tls).transpose()?;
         let grace_period = config.server.grace_period;
         raise_open_files();
-        let Parts { door, places, leashes, replica, upstreams, telemetry, in_flight } =
+        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
             parts::build(config).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
@@ -145,6 +145,7 @@ impl Gateway {
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
+            upstreams: Arc::clone(&upstreams),
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
@@ -154,8 +155,18 @@ impl Gateway {
                 tracing::error!("the admin listener ended: {error}");
             }
         });
-        let resolver = tokio::spawn(Upstreams::keep_resolved(upstreams));
-        Ok(Self { addresses, grace_period, draining, stop, in_flight, proxy, admin, resolver, _watch: watch })
+        let upstreams = tokio::spawn(upstreams.maintain(conf));
+        Ok(Self {
+            addresses,
+            grace_period,
+            draining,
+            stop,
+            in_flight,
+            proxy,
+            admin,
+            upstreams,
+            _watch: watch,
+        })
     }
 
     /// Stops accepting, lets running requests finish within the grace period, and ends. Returns how
@@ -168,7 +179,7 @@ impl Gateway {
             self.in_flight.drained().await;
         };
         let _ = tokio::time::timeout(self.grace_period, drained).await;
-        self.resolver.abort();
+        self.upstreams.abort();
         self.admin.abort();
         self.in_flight.count()
     }

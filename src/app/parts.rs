@@ -17,8 +17,8 @@ use crate::hasher::Hasher;
 use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, LeashBook, Recorder, RequestIds, Scheme, StoreProxy, Upstream,
-    UpstreamServer, UpstreamTimeouts, Upstreams,
+    self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
+    Upstream, UpstreamServer, UpstreamTimeouts, Upstreams,
 };
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
@@ -32,6 +32,8 @@ pub(super) struct Parts {
     pub(super) leashes: Arc<LeashBook>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
+    /// For the checks, which connect as the proxy does.
+    pub(super) conf: Arc<ServerConf>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
 }
@@ -84,13 +86,13 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
     });
-    let mut proxy = HttpProxy::new(inner, conf);
+    let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
-    Ok(Parts { door, places, leashes, replica, upstreams, telemetry, in_flight })
+    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -137,12 +139,8 @@ async fn limits(config: &Config, metrics: Arc<Metrics>) -> Limits {
 }
 
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
-    let mut conf = ServerConf {
-        threads: config.server.threads,
-        // Each attempt is one server's; a retry is asked for only before anything was sent.
-        max_retries: 8,
-        ..ServerConf::default()
-    };
+    let mut conf =
+        ServerConf { threads: config.server.threads, max_retries: MOST_ATTEMPTS, ..ServerConf::default() };
     let tls = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
     if tls.clone().any(|server| server.scheme == config::Scheme::Https) {
         let found = pingora::tls::load_native_certs();
@@ -166,10 +164,14 @@ fn upstream(upstream: &config::Upstream) -> Upstream {
     Upstream {
         name: upstream.name.as_str().into(),
         servers: upstream.servers.iter().map(server).collect(),
+        balance: upstream.balance,
+        ejection: upstream.ejection,
+        health: upstream.health.clone(),
         timeouts: UpstreamTimeouts {
             connect: upstream.connect_timeout,
             read: upstream.read_timeout,
             write: upstream.write_timeout,
+            idle: upstream.idle_timeout,
         },
     }
 }
@@ -181,6 +183,7 @@ pub(super) struct Status {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -196,6 +199,7 @@ impl admin::Status for Status {
         self.telemetry.metrics.in_flight.set(count);
         self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
         self.telemetry.metrics.count_cut(self.leashes.cut());
+        self.telemetry.metrics.show_upstreams(self.upstreams.status());
         &self.telemetry.metrics
     }
 }
