@@ -48,7 +48,7 @@ fn main() -> Outcome<()> {
     let (enforced, whole) = stage.other_process(rounds)?;
     report("another process: commit to enforced", enforced);
     report("another process: commit to acknowledged", whole);
-    let (enforced, whole) = stage.command(rounds.min(100))?;
+    let (enforced, whole) = stage.command(rounds)?;
     report("`token revoke`: start to enforced", enforced);
     report("`token revoke`: start to exit", whole);
     report("foreign writer: commit to enforced", stage.foreign(rounds)?);

@@ -112,14 +112,16 @@ fn accepts(replica: &Replica, client_id: &str, secret: &str) -> bool {
 }
 
 thread_local! {
-    /// Whether the look-ups of this thread pause between the read and the fill.
-    static LINGERS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// Set on threads whose look-ups pause between the read and the fill; counts those that would.
+    static LINGERS: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
 }
 
 /// The pause, on threads that asked for it: long enough for a whole change to be made, if the lock of
-/// the entry did not stop it.
+/// the entry did not stop it. One look-up of five, so that each kind of record has its turn.
 pub(super) fn linger() {
-    if LINGERS.get() {
+    let Some(count) = LINGERS.get() else { return };
+    LINGERS.set(Some(count.wrapping_add(1)));
+    if count.is_multiple_of(5) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
