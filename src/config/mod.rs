@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 pub use diagnostic::{Diagnostic, Severity};
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
-pub use server::{Admin, Server, Tls};
-pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
+pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use upstream::{Scheme, Server as UpstreamServer, Upstream, UpstreamTls};
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::FailureSettings;
@@ -148,7 +148,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
     let admin = Admin::check(&raw.admin, &server.listen, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
-        raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, report)).collect();
+        raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     Config {
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),

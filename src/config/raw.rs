@@ -49,6 +49,8 @@ pub(super) struct Server<'d> {
 pub(super) struct Tls<'d> {
     pub(super) cert: Text<'d>,
     pub(super) key: Text<'d>,
+    pub(super) client_ca: Text<'d>,
+    pub(super) client_auth: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,10 @@ pub(super) struct Upstream<'d> {
     pub(super) connect_timeout: Text<'d>,
     pub(super) read_timeout: Text<'d>,
     pub(super) write_timeout: Text<'d>,
+    pub(super) ca: Text<'d>,
+    pub(super) client_cert: Text<'d>,
+    pub(super) client_key: Text<'d>,
+    pub(super) http2: Given<bool>,
 }
 
 #[derive(Debug)]
@@ -95,6 +101,8 @@ pub(super) struct Inject<'d> {
     pub(super) installation: Text<'d>,
     pub(super) method: Text<'d>,
     pub(super) subject: Text<'d>,
+    pub(super) client_cert_subject: Text<'d>,
+    pub(super) client_cert_fingerprint: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -193,7 +201,12 @@ impl<'d> Tls<'d> {
         let help = "[server.tls] needs both `cert` and `key`, the paths of two PEM files";
         section.require("cert", help);
         section.require("key", help);
-        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        let tls = Self {
+            cert: section.text("cert"),
+            key: section.text("key"),
+            client_ca: section.text("client_ca"),
+            client_auth: section.text("client_auth"),
+        };
         section.finish();
         present.then_some(tls)
     }
@@ -250,6 +263,10 @@ impl<'d> Upstream<'d> {
             connect_timeout: section.text("connect_timeout"),
             read_timeout: section.text("read_timeout"),
             write_timeout: section.text("write_timeout"),
+            ca: section.text("ca"),
+            client_cert: section.text("client_cert"),
+            client_key: section.text("client_key"),
+            http2: section.flag("http2"),
         };
         section.finish();
         upstream
@@ -265,6 +282,8 @@ impl<'d> Inject<'d> {
             installation: section.text("installation"),
             method: section.text("method"),
             subject: section.text("subject"),
+            client_cert_subject: section.text("client_cert_subject"),
+            client_cert_fingerprint: section.text("client_cert_fingerprint"),
         };
         section.finish();
         inject

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -24,6 +25,19 @@ pub struct Upstream {
     pub read_timeout: Duration,
     /// The longest time that the server takes no byte of the request; 30 s by default.
     pub write_timeout: Duration,
+    /// Whether HTTP/2 is spoken; HTTP/1.1 by default.
+    pub http2: bool,
+    /// How TLS is spoken to the servers that have it.
+    pub tls: UpstreamTls,
+}
+
+/// How TLS is spoken to an upstream. The files are read when the gateway starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The authorities of its certificates, PEM; those of the system by default.
+    pub ca: Option<PathBuf>,
+    /// The certificate chain and the private key that it is shown, PEM; none by default.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// One server of an upstream.
@@ -61,7 +75,7 @@ impl fmt::Display for Server {
 
 impl Upstream {
     /// `own` are the gateway's listeners, which no request may be sent to.
-    pub(super) fn check(raw: &raw::Upstream<'_>, own: &[SocketAddr], report: &Report) -> Self {
+    pub(super) fn check(raw: &raw::Upstream<'_>, own: &[SocketAddr], folder: &Path, report: &Report) -> Self {
         let ms = Duration::from_millis;
         let io = ms(10)..=Duration::from_secs(3600);
         let default = Duration::from_secs(30);
@@ -74,13 +88,43 @@ impl Upstream {
                     .expected("1 to 64 letters, digits, underscores and hyphens"),
             );
         }
+        let servers = servers(raw, own, report);
         Self {
             name: name.to_owned(),
-            servers: servers(raw, own, report),
+            http2: raw.http2.as_ref().is_some_and(|flag| *flag.get_ref()),
+            tls: UpstreamTls::check(raw, &servers, folder, report),
+            servers,
             connect_timeout: value::duration(report, &raw.connect_timeout, Duration::from_secs(2), connect),
             read_timeout: value::duration(report, &raw.read_timeout, default, io.clone()),
             write_timeout: value::duration(report, &raw.write_timeout, default, io),
         }
+    }
+}
+
+impl UpstreamTls {
+    fn check(raw: &raw::Upstream<'_>, servers: &[Server], folder: &Path, report: &Report) -> Self {
+        let given = [&raw.ca, &raw.client_cert, &raw.client_key].into_iter().flatten().next();
+        if let Some(given) = given
+            && !servers.is_empty()
+            && servers.iter().all(|server| server.scheme == Scheme::Http)
+        {
+            report.push(
+                Finding::error(given.span(), "no server of this upstream is spoken to over TLS")
+                    .expected("a server whose URL begins with https://"),
+            );
+        }
+        let lone = match (&raw.client_cert, &raw.client_key) {
+            (Some(lone), None) | (None, Some(lone)) => Some(lone),
+            _ => None,
+        };
+        if let Some(lone) = lone {
+            report.push(
+                Finding::error(lone.span(), "a certificate and its private key go together")
+                    .expected("both `client_cert` and `client_key`, the paths of two PEM files"),
+            );
+        }
+        let path = |given| value::path(report, given, folder);
+        Self { ca: path(&raw.ca), identity: path(&raw.client_cert).zip(path(&raw.client_key)) }
     }
 }
 

@@ -10,6 +10,7 @@ use http::header::{
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::grpc;
 use crate::gate::Reason;
 
 /// The header that carries the request id, both ways.
@@ -25,6 +26,16 @@ pub(super) async fn refuse(
     request_id: &HeaderValue,
     keep: bool,
 ) -> pingora::Result<()> {
+    if let Some(content_type) = grpc::content_type(session.req_header()) {
+        let mut head = grpc::head(reason, content_type, request_id)?;
+        if !session.is_http2() {
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
+        }
+        prepare_for_rest(session, keep);
+        session.write_response_header(Box::new(head), true).await?;
+        drain(session, keep).await;
+        return Ok(());
+    }
     let body = reason.body(request_id.to_str().unwrap_or_default());
     let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
@@ -40,6 +51,18 @@ pub(super) async fn refuse(
     if let Some(allow) = reason.allow() {
         head.insert_header(ALLOW, allow)?;
     }
+    prepare_for_rest(session, keep);
+    let bodiless = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(Some(Bytes::from(body)), true).await?;
+    }
+    drain(session, keep).await;
+    Ok(())
+}
+
+/// Says what becomes of a request body that has not been read: it is discarded, or the connection ends.
+fn prepare_for_rest(session: &mut Session, keep: bool) {
     // A client that waits for 100 (Continue) will not send its body now: nothing could be drained.
     if !keep || session.req_header().headers.contains_key(EXPECT) {
         session.set_keepalive(None);
@@ -47,14 +70,11 @@ pub(super) async fn refuse(
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(DRAIN));
     }
-    let bodiless = session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(head), bodiless).await?;
-    if !bodiless {
-        session.write_response_body(Some(Bytes::from(body)), true).await?;
-    }
+}
+
+async fn drain(session: &mut Session, keep: bool) {
     if session.is_http2() && keep {
         // An HTTP/2 stream that ends before its body has come in makes some clients drop the answer.
         let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
     }
-    Ok(())
 }

@@ -5,12 +5,15 @@
 mod answer;
 mod context;
 mod forwarded;
+mod grpc;
 mod guard;
 mod hop;
 mod service;
+mod tls;
 mod upstream;
 
 pub use context::{Outcome, Record};
 pub use guard::{Guarded, InFlight};
 pub use service::{Recorder, StoreProxy};
+pub use tls::{ClientAuth, ClientVerifier, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener};
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};

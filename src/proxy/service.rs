@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use http::header::HOST;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -18,6 +19,7 @@ use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::guard::{self, InFlight, Reused};
 use super::hop;
+use super::tls::ClientCertificate;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
@@ -154,6 +156,11 @@ fn peer(session: &Session) -> IpAddr {
     address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())
 }
 
+/// The client's certificate, verified in the handshake of this connection.
+fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get()
+}
+
 #[async_trait]
 impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     type CTX = Context;
@@ -234,6 +241,13 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(uri) = &context.rewritten {
             request.set_uri(uri.clone());
         }
+        if session.is_http2() {
+            hop::clean_http2_request(request)?;
+            // The rewritten target has no authority any more.
+            if let (false, Some(host)) = (request.headers.contains_key(HOST), &context.host) {
+                request.insert_header(HOST, host.clone())?;
+            }
+        }
         for name in self.gate.strip(&request.headers, pass, context.trusted_peer) {
             request.remove_header(&name);
         }
@@ -247,6 +261,13 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         forwarded::set(request, &origin)?;
         for (name, value) in self.gate.identity(pass) {
             request.insert_header(name, value)?;
+        }
+        if let Some(certificate) = client_certificate(session) {
+            let names = &self.gate.settings().inject;
+            request.insert_header(names.client_cert_fingerprint.clone(), certificate.fingerprint.clone())?;
+            if let Some(subject) = &certificate.subject {
+                request.insert_header(names.client_cert_subject.clone(), subject.clone())?;
+            }
         }
         context.sent_upstream = Some(Instant::now());
         Ok(())

@@ -1,18 +1,25 @@
 //! The upstreams: prepared peers, cloned per request. Names are resolved outside the request path,
 //! since Pingora would resolve them blocking and panic on failure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
+
+use super::tls::UpstreamTls;
 
 /// How often host names are resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
 /// How long an idle connection to an upstream is kept.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Concurrent requests on one HTTP/2 connection to an upstream, the least that RFC 9113 section 6.5.2
+/// recommends servers to allow.
+const HTTP2_STREAMS: usize = 100;
 
 /// A named upstream, as configured.
 #[derive(Debug, Clone)]
@@ -23,6 +30,10 @@ pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
     /// How long it may take.
     pub timeouts: UpstreamTimeouts,
+    /// Whether HTTP/2 is spoken: by ALPN over TLS, by prior knowledge in clear (RFC 9113 section 3.3).
+    pub http2: bool,
+    /// Authorities and certificate of the servers that have TLS.
+    pub tls: UpstreamTls,
 }
 
 /// The limits of one request to an upstream.
@@ -52,7 +63,7 @@ pub struct UpstreamServer {
 pub enum Scheme {
     /// In clear.
     Http,
-    /// Over TLS, the certificate verified against the system's authorities and the host name.
+    /// Over TLS, the certificate verified against the authorities and the host name.
     Https,
 }
 
@@ -150,6 +161,15 @@ impl Prepared {
         peer.options.read_timeout = Some(timeouts.read);
         peer.options.write_timeout = Some(timeouts.write);
         peer.options.idle_timeout = Some(IDLE);
+        if self.upstream.http2 {
+            peer.options.alpn = ALPN::H2;
+            peer.options.max_h2_streams = HTTP2_STREAMS;
+        }
+        self.upstream.tls.apply(&mut peer);
+        // Pingora would share connections between upstreams with different authorities.
+        let mut group = DefaultHasher::new();
+        (&*self.upstream.name, self.upstream.http2, self.upstream.tls.digest()).hash(&mut group);
+        peer.group_key = group.finish();
         peer
     }
 }

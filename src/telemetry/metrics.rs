@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::gate::Code;
+use crate::model::Timestamp;
 use crate::proxy::{Outcome, Record};
 
 /// The metrics of one gateway.
@@ -25,6 +27,10 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// From the commit of a change to its enforcement.
     pub enforcement_delay: Histogram,
+    /// Changed certificate files that could not be used.
+    pub tls_reload_failures: IntCounter,
+    /// Without a value until TLS is served: an expiry of 0 would raise alarms.
+    tls_expiry: IntGaugeVec,
 }
 
 impl Metrics {
@@ -72,6 +78,19 @@ impl Metrics {
         registry.register(Box::new(access_log_dropped.clone()))?;
         let in_flight = IntGauge::new("storegate_requests_in_flight", "Requests under way.")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let tls_reload_failures = IntCounter::new(
+            "storegate_tls_reload_failures_total",
+            "Changed TLS certificate files that could not be used.",
+        )?;
+        registry.register(Box::new(tls_reload_failures.clone()))?;
+        let tls_expiry = IntGaugeVec::new(
+            Opts::new(
+                "storegate_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate in force expires, in Unix seconds.",
+            ),
+            &[],
+        )?;
+        registry.register(Box::new(tls_expiry.clone()))?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -83,7 +102,15 @@ impl Metrics {
             access_log_dropped,
             in_flight,
             enforcement_delay,
+            tls_reload_failures,
+            tls_expiry,
         })
+    }
+
+    /// The TLS certificate in force expires then.
+    pub fn tls_expires(&self, at: Timestamp) {
+        let no_labels: [&str; 0] = [];
+        self.tls_expiry.with_label_values(&no_labels).set(at.0);
     }
 
     /// Counts a request that ended.
