@@ -19,7 +19,7 @@ use super::listener_tls::ListenerTls;
 use super::parts::{self, Parts};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::Config;
-use crate::proxy::{Guarded, InFlight, TlsFileError, Upstreams};
+use crate::proxy::{InFlight, TlsFileError, Upstreams};
 use crate::replica::{OpenError, Watch};
 
 /// Why a gateway could not start.
@@ -123,12 +123,13 @@ impl Gateway {
             admin: admin_listener.local_addr()?,
         };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
-        let (grace_period, header_timeout) = (config.server.grace_period, config.server.header_timeout);
-        let Parts { proxy, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
+        let grace_period = config.server.grace_period;
+        raise_open_files();
+        let Parts { door, places, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
 
-        let mut service = Service::new("storegate".to_owned(), Guarded::new(proxy, header_timeout));
+        let mut service = Service::new("storegate".to_owned(), door);
         let mut fds = Fds::new();
         for (number, listener) in public.into_iter().enumerate() {
             // The label is only a key: several listeners may be configured with port 0.
@@ -149,6 +150,7 @@ impl Gateway {
             replica: Arc::clone(&replica),
             telemetry,
             in_flight: Arc::clone(&in_flight),
+            places,
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
@@ -252,6 +254,14 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// Each connection is an open file. Where the limit cannot be raised the lower one holds: connections
+/// past it wait to be accepted.
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("the limit of open files cannot be raised: {error}");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -13,16 +15,21 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
-use crate::limits::FailureBudgets;
+use crate::limits::{FailureBudgets, Places};
 use crate::model::ProofKey;
 use crate::proxy::{
-    InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, Door, DoorLimits, InFlight, Recorder, RequestIds, Scheme, StoreProxy, Upstream, UpstreamServer,
+    UpstreamTimeouts, UpstreamTls, Upstreams,
 };
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
 
+/// How long an HTTP/2 connection may stay without a stream.
+const H2_IDLE: Duration = Duration::from_secs(60);
+
 pub(super) struct Parts {
-    pub(super) proxy: HttpProxy<StoreProxy<Arc<Replica>>>,
+    pub(super) door: Door<HttpProxy<StoreProxy<Arc<Replica>>>>,
+    pub(super) places: Arc<Places>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -41,36 +48,51 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             },
         },
     )?;
-    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log.access, routes)?);
+    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let telemetry = Arc::new(telemetry(&config.log.access, &routes)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let (limits, proof_key) = (config.limits, ProofKey::random()?);
+    let proof_key = ProofKey::random()?;
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams: Result<_, _> = config.upstreams.iter().map(upstream).collect();
     let upstreams = Arc::new(Upstreams::prepare(upstreams?).await);
     let http2 = http2_options(&config);
+    let limits =
+        DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
+    let places = Places::new(
+        config.server.max_connections,
+        config.server.max_connections_per_address,
+        config.server.trusted_proxies.clone(),
+    );
+    let budgets = FailureBudgets::new(config.limits);
+    let trusted_proxies = config.server.trusted_proxies.clone();
     let gate = gate(config, proof_key);
     let in_flight = Arc::new(InFlight::default());
-    let recorder = Arc::clone(&telemetry);
-    let inner = StoreProxy::new(
+    let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
+    let request_ids = Arc::new(RequestIds::new()?);
+    let inner = StoreProxy::new(proxy::Parts {
         gate,
-        Arc::clone(&replica),
+        directory: Arc::clone(&replica),
         hasher,
-        FailureBudgets::new(limits),
-        Arc::clone(&upstreams),
-        recorder,
-        Arc::clone(&in_flight),
-    )?;
+        budgets,
+        upstreams: Arc::clone(&upstreams),
+        recorder: Arc::clone(&recorder),
+        in_flight: Arc::clone(&in_flight),
+        request_ids: Arc::clone(&request_ids),
+    });
     let mut proxy = HttpProxy::new(inner, conf);
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);
-    Ok(Parts { proxy, replica, upstreams, telemetry, in_flight })
+    let door = Door::new(proxy, limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
+    Ok(Parts { door, places, replica, upstreams, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -85,7 +107,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     })
 }
 
-fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telemetry, StartError> {
+fn telemetry(destination: &Destination, routes: &[Box<str>]) -> Result<Telemetry, StartError> {
     let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
@@ -156,6 +178,7 @@ pub(super) struct Status {
     pub(super) replica: Arc<Replica>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) places: Arc<Places>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -169,6 +192,7 @@ impl admin::Status for Status {
     fn metrics(&self) -> &Metrics {
         let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
         self.telemetry.metrics.in_flight.set(count);
+        self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
         &self.telemetry.metrics
     }
 }

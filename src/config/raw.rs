@@ -42,6 +42,8 @@ pub(super) struct Server<'d> {
     pub(super) path_case: Text<'d>,
     pub(super) max_head_bytes: Number,
     pub(super) max_header_fields: Number,
+    pub(super) max_connections: Number,
+    pub(super) max_connections_per_address: Number,
     pub(super) tls: Option<Tls<'d>>,
 }
 
@@ -188,6 +190,8 @@ impl<'d> Server<'d> {
             path_case: section.text("path_case"),
             max_head_bytes: section.number("max_head_bytes"),
             max_header_fields: section.number("max_header_fields"),
+            max_connections: section.number("max_connections"),
+            max_connections_per_address: section.number("max_connections_per_address"),
             tls: Tls::read(tls),
         };
         section.finish();

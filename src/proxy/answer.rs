@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -26,32 +26,17 @@ pub(super) async fn refuse(
     request_id: &HeaderValue,
     keep: bool,
 ) -> pingora::Result<()> {
+    prepare_for_rest(session, keep);
     if let Some(content_type) = grpc::content_type(session.req_header()) {
         let mut head = grpc::head(reason, content_type, request_id)?;
         if !session.is_http2() {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
         }
-        prepare_for_rest(session, keep);
         session.write_response_header(Box::new(head), true).await?;
         drain(session, keep).await;
         return Ok(());
     }
-    let body = reason.body(request_id.to_str().unwrap_or_default());
-    let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
-    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
-    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    head.insert_header(X_REQUEST_ID, request_id.clone())?;
-    if let Some(challenge) = reason.challenge() {
-        head.insert_header(WWW_AUTHENTICATE, challenge)?;
-    }
-    if let Some(seconds) = reason.retry_after() {
-        head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
-    }
-    if let Some(allow) = reason.allow() {
-        head.insert_header(ALLOW, allow)?;
-    }
-    prepare_for_rest(session, keep);
+    let (head, body) = build(reason, request_id)?;
     let bodiless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head), bodiless).await?;
     if !bodiless {
@@ -77,4 +62,38 @@ async fn drain(session: &mut Session, keep: bool) {
         // An HTTP/2 stream that ends before its body has come in makes some clients drop the answer.
         let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
     }
+}
+
+/// The head and the body of a refusal.
+fn build(reason: &Reason, request_id: &HeaderValue) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
+    let body = reason.body(request_id.to_str().unwrap_or_default());
+    let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header(X_REQUEST_ID, request_id.clone())?;
+    if let Some(challenge) = reason.challenge() {
+        head.insert_header(WWW_AUTHENTICATE, challenge)?;
+    }
+    if let Some(seconds) = reason.retry_after() {
+        head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+    }
+    if let Some(allow) = reason.allow() {
+        head.insert_header(ALLOW, allow)?;
+    }
+    Ok((head, body))
+}
+
+/// A refusal as the bytes of an HTTP/1.1 response that ends the connection.
+pub(super) fn closing(reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
+    let Ok((mut head, body)) = build(reason, request_id) else { return Vec::new() };
+    let status = head.status;
+    let mut bytes =
+        format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let _ = head.insert_header(CONNECTION, HeaderValue::from_static("close"));
+    for (name, value) in &head.headers {
+        bytes.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    }
+    bytes.push_str("\r\n");
+    [bytes.into_bytes(), body].concat()
 }

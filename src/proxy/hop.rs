@@ -1,13 +1,12 @@
-//! What belongs to one connection only (RFC 9110 section 7.6.1, RFC 9112 section 6.3), where Pingora
-//! leaves it to us: it drops a `Content-Length` beside `Transfer-Encoding` in silence, and passes an
-//! upstream's hop-by-hop fields on to the client. It cleans the request to the upstream by itself.
+//! What belongs to one connection only (RFC 9110 section 7.6.1), where Pingora leaves it to us: it
+//! passes an upstream's hop-by-hop fields on to the client. It cleans the request to the upstream by
+//! itself.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::Session;
+use pingora::http::ResponseHeader;
 
 use crate::wire::field::connection_tokens;
 
@@ -30,38 +29,28 @@ static HOP_BY_HOP_REQUEST: [HeaderName; 5] = [
 
 /// Cleans a request that came by HTTP/2: Pingora leaves it as it is towards an HTTP/2 upstream, and
 /// passes a cookie that was split for compression on in pieces.
-pub(super) fn clean_http2_request(request: &mut RequestHeader) -> pingora::Result<()> {
+pub(super) fn clean_http2_request(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP_REQUEST {
-        request.remove_header(name);
+        headers.remove(name);
     }
-    let pieces = request.headers.get_all(COOKIE);
+    let pieces = headers.get_all(COOKIE);
     if pieces.iter().nth(1).is_some() {
         // RFC 9113 section 8.2.3.
         let pieces: Vec<&[u8]> = pieces.iter().map(HeaderValue::as_bytes).collect();
         let joined = pieces.join(&b"; "[..]);
         // Pieces that are valid values make a valid value.
         if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-            request.insert_header(COOKIE, joined)?;
+            headers.insert(COOKIE, joined);
         }
     }
-    Ok(())
-}
-
-/// Whether the client stated the end of the body twice. The parsed head no longer tells: only the
-/// bytes do, which are read in this rare case alone.
-pub(super) fn has_two_framings(session: &Session) -> bool {
-    if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
-        return false;
-    }
-    let Some(http1) = session.as_http1() else { return false };
-    http1.get_headers_raw_bytes().split(|&byte| byte == b'\n').any(|line| {
-        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-        name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
-    })
 }
 
 /// Removes what the upstream said to this hop from what the client is told.
 pub(super) fn clean(response: &mut ResponseHeader) {
+    // One walk over the few names there are is cheaper than four look-ups that find nothing.
+    if !response.headers.keys().any(|name| *name == CONNECTION || HOP_BY_HOP.contains(name)) {
+        return;
+    }
     for name in &HOP_BY_HOP {
         response.remove_header(name);
     }

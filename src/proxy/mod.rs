@@ -4,16 +4,21 @@
 
 mod answer;
 mod context;
+mod door;
 mod forwarded;
 mod grpc;
-mod guard;
 mod hop;
+mod in_flight;
+mod peer;
+mod plain;
 mod service;
 mod tls;
 mod upstream;
 
 pub use context::{Outcome, Record};
-pub use guard::{Guarded, InFlight};
-pub use service::{Recorder, StoreProxy};
+pub use door::{Door, DoorLimits};
+pub use forwarded::RequestIds;
+pub use in_flight::InFlight;
+pub use service::{Parts, Recorder, StoreProxy};
 pub use tls::{ClientAuth, ClientVerifier, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener};
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};

@@ -154,7 +154,9 @@ impl Prepared {
 
     fn peer(&self, server: &UpstreamServer, address: SocketAddr) -> HttpPeer {
         let tls = server.scheme == Scheme::Https;
-        let mut peer = HttpPeer::new(address, tls, server.host.to_string());
+        // The name is for TLS; a peer without one is copied without an allocation.
+        let name = if tls { server.host.to_string() } else { String::new() };
+        let mut peer = HttpPeer::new(address, tls, name);
         let timeouts = self.upstream.timeouts;
         peer.options.connection_timeout = Some(timeouts.connect);
         peer.options.total_connection_timeout = Some(timeouts.connect);

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub tls_reload_failures: IntCounter,
     /// Without a value until TLS is served: an expiry of 0 would raise alarms.
     tls_expiry: IntGaugeVec,
+    connections: IntGauge,
+    connections_refused: IntCounter,
 }
 
 impl Metrics {
@@ -91,6 +93,13 @@ impl Metrics {
             &[],
         )?;
         registry.register(Box::new(tls_expiry.clone()))?;
+        let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
+        registry.register(Box::new(connections.clone()))?;
+        let connections_refused = IntCounter::new(
+            "storegate_connections_refused_total",
+            "Connections closed unanswered because max_connections or max_connections_per_address was reached.",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -104,6 +113,8 @@ impl Metrics {
             enforcement_delay,
             tls_reload_failures,
             tls_expiry,
+            connections,
+            connections_refused,
         })
     }
 
@@ -113,9 +124,16 @@ impl Metrics {
         self.tls_expiry.with_label_values(&no_labels).set(at.0);
     }
 
+    /// Takes the counts of connections over.
+    pub fn count_connections(&self, open: usize, refused: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let refused = u64::try_from(refused).unwrap_or(u64::MAX);
+        self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
+    }
+
     /// Counts a request that ended.
-    pub fn count(&self, record: &Record) {
-        match (record.outcome, &record.reason) {
+    pub fn count(&self, record: &Record<'_>) {
+        match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
                     counter.inc();
