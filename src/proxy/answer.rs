@@ -8,6 +8,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 
 use super::grpc;
@@ -32,14 +33,15 @@ pub(super) async fn refuse(
         if !session.is_http2() {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
         }
-        session.write_response_header(Box::new(head), true).await?;
+        write_head_alone(session, head).await?;
         drain(session, keep).await;
         return Ok(());
     }
     let (head, body) = build(reason, request_id)?;
-    let bodiless = session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(head), bodiless).await?;
-    if !bodiless {
+    if session.req_header().method == http::Method::HEAD {
+        write_head_alone(session, head).await?;
+    } else {
+        session.write_response_header(Box::new(head), false).await?;
         session.write_response_body(Some(Bytes::from(body)), true).await?;
     }
     drain(session, keep).await;
@@ -55,6 +57,11 @@ fn prepare_for_rest(session: &mut Session, keep: bool) {
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(DRAIN));
     }
+}
+
+/// In HTTP/2 the head itself ends the stream, which gRPC demands; Pingora's plain way leaves it open.
+async fn write_head_alone(session: &mut Session, head: ResponseHeader) -> pingora::Result<()> {
+    session.write_response_tasks(vec![HttpTask::Header(Box::new(head), true)]).await.map(|_| ())
 }
 
 async fn drain(session: &mut Session, keep: bool) {

@@ -8,6 +8,7 @@ mod door;
 mod forwarded;
 mod grpc;
 mod hop;
+mod http2;
 mod in_flight;
 mod peer;
 mod plain;

@@ -55,7 +55,7 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFile
 /// One certificate.
 pub(super) fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, &'static str> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         _ => Err("a certificate in it cannot be parsed (X.509, RFC 5280)"),
     }
 }

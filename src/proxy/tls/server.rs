@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -102,7 +102,7 @@ impl ResolvesServerCert for ServerCertificate {
     }
 }
 
-fn read(cert: &PathBuf, key: &PathBuf) -> Result<Pair, TlsFileError> {
+fn read(cert: &Path, key: &Path) -> Result<Pair, TlsFileError> {
     let chain = pem::certificates(cert)?;
     let private = pem::private_key(key)?;
     let leaf = pem::parse(&chain[0]).map_err(|why| TlsFileError::new(cert, why))?;
@@ -114,7 +114,7 @@ fn read(cert: &PathBuf, key: &PathBuf) -> Result<Pair, TlsFileError> {
     Ok(Pair { key, expires })
 }
 
-fn stamps(cert: &PathBuf, key: &PathBuf) -> Stamps {
+fn stamps(cert: &Path, key: &Path) -> Stamps {
     [cert, key].map(|path| {
         let found = fs::metadata(path).ok()?;
         let written = (found.mtime(), found.mtime_nsec());
