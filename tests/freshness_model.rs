@@ -6,7 +6,7 @@
 //! *whoever changed the truth drops the entry after the commit and before the acknowledgement*. Each
 //! rule is also broken on purpose, and the model has to find out.
 
-#![allow(clippy::unwrap_used)] // a test may panic
+#![allow(clippy::unwrap_used)] // a test throughout
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

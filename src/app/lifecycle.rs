@@ -125,7 +125,8 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let grace_period = config.server.grace_period;
         raise_open_files();
-        let Parts { door, places, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
+        let Parts { door, places, leashes, replica, upstreams, telemetry, in_flight } =
+            parts::build(config).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
 
@@ -151,6 +152,7 @@ impl Gateway {
             telemetry,
             in_flight: Arc::clone(&in_flight),
             places,
+            leashes,
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;

@@ -18,8 +18,8 @@ use crate::hasher::Hasher;
 use crate::limits::{FailureBudgets, Places};
 use crate::model::ProofKey;
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, Recorder, RequestIds, Scheme, StoreProxy, Upstream, UpstreamServer,
-    UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, Door, DoorLimits, InFlight, LeashBook, Recorder, RequestIds, Scheme, StoreProxy, Upstream,
+    UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
 };
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
@@ -30,6 +30,7 @@ const H2_IDLE: Duration = Duration::from_secs(60);
 pub(super) struct Parts {
     pub(super) door: Door<HttpProxy<StoreProxy<Arc<Replica>>>>,
     pub(super) places: Arc<Places>,
+    pub(super) leashes: Arc<LeashBook>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -75,6 +76,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let in_flight = Arc::new(InFlight::default());
     let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
     let request_ids = Arc::new(RequestIds::new()?);
+    let leashes = LeashBook::start(Arc::clone(&replica))?;
     let inner = StoreProxy::new(proxy::Parts {
         gate,
         directory: Arc::clone(&replica),
@@ -84,6 +86,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         recorder: Arc::clone(&recorder),
         in_flight: Arc::clone(&in_flight),
         request_ids: Arc::clone(&request_ids),
+        leashes: Arc::clone(&leashes),
     });
     let mut proxy = HttpProxy::new(inner, conf);
     let mut options = HttpServerOptions::default();
@@ -92,7 +95,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);
     let door = Door::new(proxy, limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
-    Ok(Parts { door, places, replica, upstreams, telemetry, in_flight })
+    Ok(Parts { door, places, leashes, replica, upstreams, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -179,6 +182,7 @@ pub(super) struct Status {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
+    pub(super) leashes: Arc<LeashBook>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -193,6 +197,7 @@ impl admin::Status for Status {
         let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
         self.telemetry.metrics.in_flight.set(count);
         self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
+        self.telemetry.metrics.count_cut(self.leashes.cut());
         &self.telemetry.metrics
     }
 }

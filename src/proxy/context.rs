@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 
 use super::in_flight::InFlightRequest;
+use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
 use crate::gate::{Kind, Pass, Reason, Step, Trail};
 use crate::model::{App, Store};
@@ -17,6 +18,10 @@ pub struct Context {
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
     pub(super) peer: Peer,
+    /// `None` for HTTP/2, whose streams share a connection.
+    pub(super) leash: Option<Arc<Leash>>,
+    /// Its entry in the book, once it may live long.
+    pub(super) on_leash: Option<OnLeash>,
     /// The caller's address, once the head was admitted.
     pub(super) caller: Option<IpAddr>,
     /// Path and query as they are forwarded, where that is not what came in.

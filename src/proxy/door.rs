@@ -25,6 +25,7 @@ use super::answer;
 use super::context::{Outcome, Record};
 use super::forwarded::RequestIds;
 use super::http2;
+use super::leash::{AtDoor, Leash, Leashed};
 use super::peer::Peer;
 use super::service::Recorder;
 use crate::gate::Reason;
@@ -104,6 +105,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Serves the requests of one HTTP/1 connection, one after the other.
     async fn serve(&self, mut stream: Stream, address: IpAddr, shutdown: &ShutdownWatch) {
         let peer = Peer::new(address, &self.trusted_proxies);
+        let leash = Arc::new(Leash::default());
+        stream = Box::new(Leashed::new(stream, Arc::clone(&leash)));
         let mut settings: Option<HttpPersistentSettings> = None;
         let mut patience = self.limits.header_timeout;
         loop {
@@ -120,7 +123,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             if *shutdown.borrow() {
                 session.set_keepalive(None);
             }
-            session.set_connection_user_context(Some(Box::new(peer.clone())));
+            let at_door = AtDoor { peer: peer.clone(), leash: Arc::clone(&leash) };
+            session.set_connection_user_context(Some(at_door.boxed()));
             // Pingora parses what is there before it reads on.
             session.set_pipelined_prefix(head);
             let Some(reused) = self.inner.process_new_http(session, shutdown).await else { return };

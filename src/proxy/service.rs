@@ -19,6 +19,7 @@ use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::hop;
 use super::in_flight::InFlight;
+use super::leash::{AtDoor, LeashBook};
 use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
@@ -65,6 +66,8 @@ pub struct Parts<D> {
     pub in_flight: Arc<InFlight>,
     /// The ids of requests.
     pub request_ids: Arc<RequestIds>,
+    /// The requests that may live long.
+    pub leashes: Arc<LeashBook>,
 }
 
 /// What becomes of a request, without borrowing it.
@@ -143,6 +146,22 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         Err(Reason::Saturated) // the record changed faster than it could be proved
     }
 
+    /// Puts a request that may live long on its leash: an upgrade, or an answer whose end nobody has
+    /// told. Others are over before a credential could end.
+    fn follow_credential(&self, response: &ResponseHeader, context: &mut Context) {
+        let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        let endless = !response.headers.contains_key(http::header::CONTENT_LENGTH);
+        let (Some(Pass::Permitted(permit)), Some(leash)) = (&context.pass, &context.leash) else { return };
+        if !upgraded && !endless {
+            return;
+        }
+        if upgraded {
+            leash.note_websocket();
+        }
+        let caller = context.caller.unwrap_or(context.peer.address);
+        context.on_leash = Some(self.0.leashes.enter(Arc::clone(leash), permit.tenure(), caller));
+    }
+
     /// A failed attempt counts against its address; past the budget it is answered 429.
     fn charged(&self, reason: Reason, context: &Context) -> Reason {
         let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
@@ -172,6 +191,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             started: Instant::now(),
             request_id: HeaderValue::from_static("-"),
             peer: Peer::unknown(),
+            leash: None,
+            on_leash: None,
             caller: None,
             rewritten: None,
             upstream: 0,
@@ -294,6 +315,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         context: &mut Context,
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
+        self.follow_credential(response, context);
         hop::clean(response);
         response.insert_header("X-Request-Id", context.request_id.clone())
     }
@@ -388,9 +410,15 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     }
 
     /// The door tells who is at the other end, once for each request.
-    fn on_connection_reuse(&self, _: &mut Session, context: &mut Context, peer: Box<dyn Any + Send + Sync>) {
-        if let Ok(peer) = peer.downcast() {
-            context.peer = *peer;
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        context: &mut Context,
+        at_door: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(at_door) = at_door.downcast::<AtDoor>() {
+            context.peer = at_door.peer;
+            context.leash = Some(at_door.leash);
         }
     }
 }

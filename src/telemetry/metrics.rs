@@ -33,6 +33,7 @@ pub struct Metrics {
     tls_expiry: IntGaugeVec,
     connections: IntGauge,
     connections_refused: IntCounter,
+    connections_cut: IntCounter,
 }
 
 impl Metrics {
@@ -100,6 +101,11 @@ impl Metrics {
             "Connections closed unanswered because max_connections or max_connections_per_address was reached.",
         )?;
         registry.register(Box::new(connections_refused.clone()))?;
+        let connections_cut = IntCounter::new(
+            "storegate_connections_cut_total",
+            "WebSockets and streams ended because their credential ended.",
+        )?;
+        registry.register(Box::new(connections_cut.clone()))?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -115,6 +121,7 @@ impl Metrics {
             tls_expiry,
             connections,
             connections_refused,
+            connections_cut,
         })
     }
 
@@ -147,6 +154,11 @@ impl Metrics {
         if record.upstream.is_some() {
             self.upstream_time.observe(upstream.as_secs_f64());
         }
+    }
+
+    /// Takes the count of connections that ended with their credential over.
+    pub fn count_cut(&self, cut: u64) {
+        self.connections_cut.inc_by(cut.saturating_sub(self.connections_cut.get()));
     }
 
     /// The metrics in Prometheus' text form, version 0.0.4.

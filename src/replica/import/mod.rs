@@ -77,16 +77,18 @@ impl Writer {
         progress: impl FnMut(Progress),
     ) -> Result<Committed<Imported>, WriteError> {
         // One transaction writes each page to the log once, if the cache keeps it until it is full; and
-        // the log is written back in one go at the end, not in the middle of the commit.
-        let tune = |writer: &Writer, cache: i64, checkpoint: i64| {
+        // the log is written back in one go at the end, not in the middle of the commit. References are
+        // looked up in memory here, in better words than SQLite has: it need not do it again.
+        let tune = |writer: &Writer, cache: i64, checkpoint: i64, references: bool| {
             writer.conn.pragma_update(None, "cache_size", -cache)?;
+            writer.conn.pragma_update(None, "foreign_keys", references)?;
             writer.conn.pragma_update(None, "wal_autocheckpoint", checkpoint)
         };
-        tune(self, CACHE_KIB, 0).map_err(|error| self.explain(error.into()))?;
+        tune(self, CACHE_KIB, 0, false).map_err(|error| self.explain(error.into()))?;
         let folder = self.path().parent().map(Path::to_owned).unwrap_or_default();
         let imported = self.change(|tx, sealer, _| read_all(tx, sealer, folder, lines, progress));
         // Best effort, as the outcome is decided: a reader may hinder it, and a later writer does it then.
-        let _ = tune(self, ORDINARY_CACHE_KIB, 1000);
+        let _ = tune(self, ORDINARY_CACHE_KIB, 1000, true);
         if imported.is_ok() {
             let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
