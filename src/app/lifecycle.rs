@@ -19,7 +19,7 @@ use super::listener_tls::ListenerTls;
 use super::parts::{self, Parts};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::Config;
-use crate::proxy::{InFlight, TlsFileError, Upstreams};
+use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
 
 /// Why a gateway could not start.
@@ -103,7 +103,7 @@ pub struct Gateway {
     in_flight: Arc<InFlight>,
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
-    resolver: JoinHandle<()>,
+    upstreams: JoinHandle<()>,
     renewals: Option<JoinHandle<()>>,
     _watch: Watch,
 }
@@ -125,7 +125,7 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let grace_period = config.server.grace_period;
         raise_open_files();
-        let Parts { door, places, leashes, replica, upstreams, telemetry, in_flight } =
+        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
             parts::build(config).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
@@ -153,6 +153,7 @@ impl Gateway {
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
+            upstreams: Arc::clone(&upstreams),
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
@@ -162,7 +163,7 @@ impl Gateway {
                 tracing::error!("the admin listener ended: {error}");
             }
         });
-        let resolver = tokio::spawn(Upstreams::keep_resolved(upstreams));
+        let upstreams = tokio::spawn(upstreams.maintain(conf));
         Ok(Self {
             addresses,
             grace_period,
@@ -171,7 +172,7 @@ impl Gateway {
             in_flight,
             proxy,
             admin,
-            resolver,
+            upstreams,
             renewals,
             _watch: watch,
         })
@@ -187,7 +188,7 @@ impl Gateway {
             self.in_flight.drained().await;
         };
         let _ = tokio::time::timeout(self.grace_period, drained).await;
-        self.resolver.abort();
+        self.upstreams.abort();
         if let Some(renewals) = &self.renewals {
             renewals.abort();
         }

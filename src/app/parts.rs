@@ -18,8 +18,8 @@ use crate::hasher::Hasher;
 use crate::limits::{FailureBudgets, Places};
 use crate::model::ProofKey;
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, LeashBook, Recorder, RequestIds, Scheme, StoreProxy, Upstream,
-    UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
+    Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
 };
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
@@ -33,6 +33,8 @@ pub(super) struct Parts {
     pub(super) leashes: Arc<LeashBook>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
+    /// For the checks, which connect as the proxy does.
+    pub(super) conf: Arc<ServerConf>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
 }
@@ -88,14 +90,14 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
     });
-    let mut proxy = HttpProxy::new(inner, conf);
+    let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);
     let door = Door::new(proxy, limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
-    Ok(Parts { door, places, leashes, replica, upstreams, telemetry, in_flight })
+    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -120,12 +122,8 @@ fn telemetry(destination: &Destination, routes: &[Box<str>]) -> Result<Telemetry
 }
 
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
-    let mut conf = ServerConf {
-        threads: config.server.threads,
-        // Each attempt is one server's; a retry is asked for only before anything was sent.
-        max_retries: 8,
-        ..ServerConf::default()
-    };
+    let mut conf =
+        ServerConf { threads: config.server.threads, max_retries: MOST_ATTEMPTS, ..ServerConf::default() };
     let mut own = config.upstreams.iter().filter(|upstream| upstream.tls.ca.is_none());
     let is_https = |server: &config::UpstreamServer| server.scheme == config::Scheme::Https;
     if own.any(|upstream| upstream.servers.iter().any(is_https)) {
@@ -166,10 +164,14 @@ fn upstream(upstream: &config::Upstream) -> Result<Upstream, StartError> {
     Ok(Upstream {
         name: upstream.name.as_str().into(),
         servers: upstream.servers.iter().map(server).collect(),
+        balance: upstream.balance,
+        ejection: upstream.ejection,
+        health: upstream.health.clone(),
         timeouts: UpstreamTimeouts {
             connect: upstream.connect_timeout,
             read: upstream.read_timeout,
             write: upstream.write_timeout,
+            idle: upstream.idle_timeout,
         },
         http2: upstream.http2,
         tls,
@@ -183,6 +185,7 @@ pub(super) struct Status {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -198,6 +201,7 @@ impl admin::Status for Status {
         self.telemetry.metrics.in_flight.set(count);
         self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
         self.telemetry.metrics.count_cut(self.leashes.cut());
+        self.telemetry.metrics.show_upstreams(self.upstreams.status());
         &self.telemetry.metrics
     }
 }

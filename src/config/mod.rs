@@ -19,6 +19,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod upstream_tls;
 mod value;
 
 use std::fmt;
@@ -30,7 +31,8 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use server::{Admin, ClientCertificates, Server, Tls};
-pub use upstream::{Scheme, Server as UpstreamServer, Upstream, UpstreamTls};
+pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
+pub use upstream_tls::UpstreamTls;
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::FailureSettings;

@@ -89,10 +89,30 @@ pub(super) struct Upstream<'d> {
     pub(super) connect_timeout: Text<'d>,
     pub(super) read_timeout: Text<'d>,
     pub(super) write_timeout: Text<'d>,
+    pub(super) idle_timeout: Text<'d>,
+    pub(super) balance: Text<'d>,
+    pub(super) eject_after: Number,
+    pub(super) eject_for: Text<'d>,
+    pub(super) health: Option<Health<'d>>,
     pub(super) ca: Text<'d>,
     pub(super) client_cert: Text<'d>,
     pub(super) client_key: Text<'d>,
     pub(super) http2: Given<bool>,
+}
+
+#[derive(Debug)]
+pub(super) struct Health<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) path: Text<'d>,
+    /// Whether the key is there: of the wrong type is another mistake than absent.
+    pub(super) has_path: bool,
+    pub(super) tcp: Given<bool>,
+    /// Whether the key is there.
+    pub(super) has_tcp: bool,
+    pub(super) interval: Text<'d>,
+    pub(super) timeout: Text<'d>,
+    pub(super) healthy_after: Number,
+    pub(super) unhealthy_after: Number,
 }
 
 #[derive(Debug)]
@@ -271,9 +291,33 @@ impl<'d> Upstream<'d> {
             client_cert: section.text("client_cert"),
             client_key: section.text("client_key"),
             http2: section.flag("http2"),
+            idle_timeout: section.text("idle_timeout"),
+            balance: section.text("balance"),
+            eject_after: section.number("eject_after"),
+            eject_for: section.text("eject_for"),
+            health: Health::read(section.section("health")),
         };
         section.finish();
         upstream
+    }
+}
+
+impl<'d> Health<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let health = Self {
+            span: section.span(),
+            path: section.text("path"),
+            has_path: section.has("path"),
+            tcp: section.flag("tcp"),
+            has_tcp: section.has("tcp"),
+            interval: section.text("interval"),
+            timeout: section.text("timeout"),
+            healthy_after: section.number("healthy_after"),
+            unhealthy_after: section.number("unhealthy_after"),
+        };
+        section.finish();
+        present.then_some(health)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use super::attempt::Attempts;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
@@ -29,7 +30,7 @@ pub struct Context {
     pub(super) upstream: usize,
     pub(super) pass: Option<Pass>,
     pub(super) refused: Option<Reason>,
-    pub(super) attempts: u32,
+    pub(super) attempts: Attempts,
     pub(super) sent_upstream: Option<Instant>,
     pub(super) first_byte: Option<Instant>,
     pub(super) known: Known,

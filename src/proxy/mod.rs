@@ -3,10 +3,13 @@
 //! nothing itself.
 
 mod answer;
+mod attempt;
+mod balance;
 mod context;
 mod door;
 mod forwarded;
 mod grpc;
+mod health;
 mod hop;
 mod http2;
 mod in_flight;
@@ -17,11 +20,14 @@ mod service;
 mod tls;
 mod upstream;
 
+pub use attempt::MOST_ATTEMPTS;
+pub use balance::{Balance, Ejection, MOST_SERVERS};
 pub use context::{Outcome, Record};
 pub use door::{Door, DoorLimits};
 pub use forwarded::RequestIds;
+pub use health::{HealthCheck, Probe};
 pub use in_flight::InFlight;
 pub use leash::LeashBook;
 pub use service::{Parts, Recorder, StoreProxy};
 pub use tls::{ClientAuth, ClientVerifier, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener};
-pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};

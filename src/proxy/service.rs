@@ -15,6 +15,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer;
+use super::attempt::Attempts;
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::hop;
@@ -198,7 +199,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             upstream: 0,
             pass: None,
             refused: None,
-            attempts: 0,
+            attempts: Attempts::default(),
             sent_upstream: None,
             first_byte: None,
             known: Known::default(),
@@ -255,8 +256,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        context.attempts += 1;
-        let peer = self.0.upstreams.peer(context.upstream);
+        let peer = self.0.upstreams.next(context.upstream, &mut context.attempts, context.started);
         peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -316,6 +316,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
         self.follow_credential(response, context);
+        self.0.upstreams.answered(context.upstream, &context.attempts);
         hop::clean(response);
         response.insert_header("X-Request-Id", context.request_id.clone())
     }
@@ -328,7 +329,25 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent: another server may be tried, each at most once.
-        error.set_retry((context.attempts as usize) < self.0.upstreams.size(context.upstream));
+        error.set_retry(self.0.upstreams.unconnected(context.upstream, &mut context.attempts, &error));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if context.first_byte.is_some() {
+            error.set_retry(false);
+            return error;
+        }
+        let repeatable =
+            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        self.0.upstreams.unanswered(context.upstream, &mut context.attempts, &mut error, reused, repeatable);
         error
     }
 

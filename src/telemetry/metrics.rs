@@ -1,5 +1,6 @@
 //! Prometheus metrics, all registered at start, so that counting is an atomic addition.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -9,7 +10,7 @@ use prometheus::{
 
 use crate::gate::Code;
 use crate::model::Timestamp;
-use crate::proxy::{Outcome, Record};
+use crate::proxy::{Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -34,6 +35,16 @@ pub struct Metrics {
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
+    upstreams: Mutex<Upstreams>,
+}
+
+/// What the proxy counts itself; set when the metrics are read.
+#[derive(Debug)]
+struct Upstreams {
+    servers: IntGaugeVec,
+    ejections: IntCounterVec,
+    connect_failures: IntCounterVec,
+    retries: IntCounterVec,
 }
 
 impl Metrics {
@@ -106,6 +117,7 @@ impl Metrics {
             "WebSockets and streams ended because their credential ended.",
         )?;
         registry.register(Box::new(connections_cut.clone()))?;
+        let upstreams = Mutex::new(Upstreams::new(&registry)?);
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -122,6 +134,7 @@ impl Metrics {
             connections,
             connections_refused,
             connections_cut,
+            upstreams,
         })
     }
 
@@ -136,6 +149,15 @@ impl Metrics {
         self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
         let refused = u64::try_from(refused).unwrap_or(u64::MAX);
         self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
+    }
+
+    /// Takes over what the proxy knows of its upstreams.
+    pub fn show_upstreams<'u>(&self, all: impl Iterator<Item = UpstreamStatus<'u>>) {
+        // One reader of the metrics at a time: counters are brought up to the count by addition.
+        let metrics = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        for status in all {
+            metrics.show(&status);
+        }
     }
 
     /// Counts a request that ended.
@@ -170,6 +192,53 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl Upstreams {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let servers = IntGaugeVec::new(
+            Opts::new("storegate_upstream_servers", "Servers of an upstream, by state: up, ejected, down."),
+            &["upstream", "state"],
+        )?;
+        registry.register(Box::new(servers.clone()))?;
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounterVec> {
+            let counter = IntCounterVec::new(Opts::new(name, help), &["upstream"])?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        Ok(Self {
+            servers,
+            ejections: counter(
+                "storegate_upstream_ejections_total",
+                "Servers left out because requests failed, once more after each trial that failed.",
+            )?,
+            connect_failures: counter(
+                "storegate_upstream_connect_failures_total",
+                "Connections to servers that could not be opened.",
+            )?,
+            retries: counter(
+                "storegate_upstream_retries_total",
+                "Attempts of requests beyond the first, mostly on another server.",
+            )?,
+        })
+    }
+
+    fn show(&self, status: &UpstreamStatus<'_>) {
+        let name = status.name;
+        for (state, count) in [("up", status.up), ("ejected", status.ejected), ("down", status.down)] {
+            let gauge = self.servers.with_label_values(&[name, state]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let counts = [
+            (&self.ejections, status.ejections),
+            (&self.connect_failures, status.connect_failures),
+            (&self.retries, status.retries),
+        ];
+        for (counter, count) in counts {
+            let counter = counter.with_label_values(&[name]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::common::world::{MAIN, TOKEN, TOKEN_OWN_SCOPES, bearer, client};
-use crate::common::{Gateway, Place, RecordingUpstream, Settings};
+use crate::common::{Gateway, Place, RecordingUpstream, Settings, wait_until};
 use crate::pki::Authority;
 use crate::secure::{Answer, Http2, PATIENCE, block_on, collect, request};
 use crate::server::{NAME, install, tls};
@@ -234,6 +234,27 @@ fn an_upstream_without_http2_is_unavailable() {
         let connection = Http2::connect(gateway.address, &authority.trusted_by(&["h2"], None)).await;
         let answer = connection.ask(call("/public/a", &[]), b"").await.unwrap();
         assert!(["4", "14"].contains(&status(&answer).0), "{answer:?}");
+    });
+}
+
+/// Checks speak what the server speaks.
+#[test]
+fn servers_are_checked_by_http2() {
+    let authority = Authority::new("root");
+    block_on(async {
+        let (address, heads) = start(None).await;
+        let health = "health = { path = \"/check/Unary\", interval = \"100ms\", unhealthy_after = 1 }";
+        let gateway = gateway(&authority, &format!("http://{address}"), health, "");
+        let checked = wait_until(PATIENCE, || (heads.lock().unwrap().len() > 3).then_some(()));
+        assert!(checked.is_some());
+        let head = heads.lock().unwrap().pop().unwrap();
+        assert_eq!(
+            (head.uri.path(), head.uri.authority().unwrap().as_str()),
+            ("/check/Unary", &*address.to_string())
+        );
+        let metrics = gateway.admin("/metrics").text();
+        assert!(metrics.contains("storegate_upstream_servers{state=\"up\",upstream=\"api\"} 1"), "{metrics}");
+        assert!(!gateway.said().contains("down:"), "{}", gateway.said());
     });
 }
 
