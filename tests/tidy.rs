@@ -26,6 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),
     ("matchit", &["gate"]),
+    ("redis", &["limits"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 
 use super::grpc;
 use crate::gate::Reason;
+use crate::limits::Quota;
 
 /// The header that carries the request id, both ways.
 pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -20,11 +21,13 @@ pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static(
 /// How long the rest of an unread request body is read after an answer, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Answers with a refusal. `keep` says whether the connection is still in step.
+/// Answers with a refusal; `quota` is the caller's, where the request was counted or was one too many.
+/// `keep` says whether the connection is still in step.
 pub(super) async fn refuse(
     session: &mut Session,
     reason: &Reason,
     request_id: &HeaderValue,
+    quota: Option<&Quota>,
     keep: bool,
 ) -> pingora::Result<()> {
     prepare_for_rest(session, keep);
@@ -33,11 +36,13 @@ pub(super) async fn refuse(
         if !session.is_http2() {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
         }
+        add(&mut head, quota)?;
         write_head_alone(session, head).await?;
         drain(session, keep).await;
         return Ok(());
     }
-    let (head, body) = build(reason, request_id)?;
+    let (mut head, body) = build(reason, request_id)?;
+    add(&mut head, quota)?;
     if session.req_header().method == http::Method::HEAD {
         write_head_alone(session, head).await?;
     } else {
@@ -46,6 +51,10 @@ pub(super) async fn refuse(
     }
     drain(session, keep).await;
     Ok(())
+}
+
+fn add(head: &mut ResponseHeader, quota: Option<&Quota>) -> pingora::Result<()> {
+    quota.into_iter().flat_map(Quota::headers).try_for_each(|(name, value)| head.insert_header(name, value))
 }
 
 /// Says what becomes of a request body that has not been read: it is discarded, or the connection ends.
