@@ -5,6 +5,7 @@
 //! known and a taken one is an error; shutdown waits for requests, not for the clock.
 
 mod lifecycle;
+mod listener_tls;
 mod parts;
 
 pub(crate) use lifecycle::Signals;

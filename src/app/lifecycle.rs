@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pingora::listeners::tls::TlsSettings;
 use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -16,10 +15,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::listener_tls::ListenerTls;
 use super::parts::{self, Parts};
 use crate::admin::{self, TokenFile, TokenFileError};
-use crate::config::{Config, Tls};
-use crate::proxy::InFlight;
+use crate::config::Config;
+use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
 
 /// Why a gateway could not start.
@@ -39,9 +39,20 @@ pub enum StartError {
     /// The admin token.
     #[error(transparent)]
     AdminToken(#[from] TokenFileError),
-    /// Certificate or key of the public listener.
+    /// Certificate, key or client authorities of the public listener.
     #[error("server.tls: {0}")]
-    Tls(String),
+    Tls(#[from] TlsFileError),
+    /// Authorities, certificate or key of an upstream.
+    #[error("upstream.{upstream}: {error}")]
+    UpstreamTls {
+        /// Its name.
+        upstream: String,
+        /// Which file, and why.
+        error: TlsFileError,
+    },
+    /// The TLS listener refuses its settings.
+    #[error("TLS cannot be served: {0}")]
+    TlsListener(String),
     /// No certificate authorities are installed, and an upstream is spoken to over TLS.
     #[error(
         "no certificate authorities were found on this machine, and an upstream uses https: {0}; install the package ca-certificates"
@@ -93,6 +104,7 @@ pub struct Gateway {
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
     upstreams: JoinHandle<()>,
+    renewals: Option<JoinHandle<()>>,
     _watch: Watch,
 }
 
@@ -110,7 +122,7 @@ impl Gateway {
             public: public.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?,
             admin: admin_listener.local_addr()?,
         };
-        let tls = config.server.tls.as_ref().map(read_tls).transpose()?;
+        let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let grace_period = config.server.grace_period;
         raise_open_files();
         let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
@@ -126,18 +138,14 @@ impl Gateway {
             fds.add(label.clone(), listener.into_raw_fd());
             match &tls {
                 None => service.add_tcp(&label),
-                Some((cert, key)) => {
-                    let mut settings = TlsSettings::intermediate(cert, key)
-                        .map_err(|error| StartError::Tls(error.to_string()))?;
-                    settings.enable_h2();
-                    service.add_tls_with_settings(&label, None, settings);
-                }
+                Some(tls) => service.add_tls_with_settings(&label, None, tls.settings()?),
             }
         }
         let (stop, stopped) = watch::channel(false);
         let fds = Arc::new(parking_lot::Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
+        let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&telemetry.metrics))).transpose()?;
         let draining = Arc::new(AtomicBool::new(false));
         let status = parts::Status {
             replica: Arc::clone(&replica),
@@ -165,6 +173,7 @@ impl Gateway {
             proxy,
             admin,
             upstreams,
+            renewals,
             _watch: watch,
         })
     }
@@ -180,6 +189,9 @@ impl Gateway {
         };
         let _ = tokio::time::timeout(self.grace_period, drained).await;
         self.upstreams.abort();
+        if let Some(renewals) = &self.renewals {
+            renewals.abort();
+        }
         self.admin.abort();
         self.in_flight.count()
     }
@@ -263,23 +275,4 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         Ok(listener)
     };
     bind().map_err(|error| StartError::Listen { address, error })
-}
-
-/// Checks certificate and key before Pingora, which would panic on bad ones.
-fn read_tls(tls: &Tls) -> Result<(String, String), StartError> {
-    let text = |path: &std::path::Path| {
-        path.to_str().map(str::to_owned).ok_or_else(|| StartError::Tls(format!("{path:?} is not UTF-8")))
-    };
-    let (cert, key) = (text(&tls.cert)?, text(&tls.key)?);
-    let bad = |why: String| StartError::Tls(format!("{cert} and {key}: {why}"));
-    let loaded =
-        pingora::tls::load_certs_and_key_files(&cert, &key).map_err(|error| bad(error.to_string()))?;
-    let (certs, private) =
-        loaded.ok_or_else(|| bad("no certificate, or no private key, was found in them".to_owned()))?;
-    pingora::tls::install_default_crypto_provider();
-    pingora::tls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(certs, private)
-        .map_err(|error| bad(error.to_string()))?;
-    Ok((cert, key))
 }

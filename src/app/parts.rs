@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 
@@ -18,7 +19,7 @@ use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, Ro
 use crate::model::ProofKey;
 use crate::proxy::{
     self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
-    Upstream, UpstreamServer, UpstreamTimeouts, Upstreams,
+    Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
 };
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
@@ -61,7 +62,9 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let proof_key = ProofKey::random()?;
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
-    let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
+    let upstreams: Result<_, _> = config.upstreams.iter().map(upstream).collect();
+    let upstreams = Arc::new(Upstreams::prepare(upstreams?).await);
+    let http2 = http2_options(&config);
     let door_limits =
         DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
     let places = Places::new(
@@ -91,6 +94,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     options.h2_idle_timeout = Some(H2_IDLE);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
+    proxy.h2_options = Some(http2);
     let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
     Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
@@ -141,8 +145,9 @@ async fn limits(config: &Config, metrics: Arc<Metrics>) -> Limits {
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
     let mut conf =
         ServerConf { threads: config.server.threads, max_retries: MOST_ATTEMPTS, ..ServerConf::default() };
-    let tls = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
-    if tls.clone().any(|server| server.scheme == config::Scheme::Https) {
+    let mut own = config.upstreams.iter().filter(|upstream| upstream.tls.ca.is_none());
+    let is_https = |server: &config::UpstreamServer| server.scheme == config::Scheme::Https;
+    if own.any(|upstream| upstream.servers.iter().any(is_https)) {
         let found = pingora::tls::load_native_certs();
         found.map_err(|error| StartError::Authorities(error.to_string()))?;
     } else {
@@ -152,7 +157,19 @@ fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
     Ok(conf)
 }
 
-fn upstream(upstream: &config::Upstream) -> Upstream {
+/// The limits of an HTTP/2 connection. What a client may send in one head over HTTP/1.1 it may send here:
+/// HTTP/2 counts 32 bytes more a field (RFC 9113 section 6.5.2), so that our own limit decides.
+fn http2_options(config: &Config) -> H2Options {
+    const STREAMS: u32 = 100;
+    const FIELD: usize = 32;
+    let head = config.server.max_head_bytes + FIELD * config.server.max_header_fields;
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(STREAMS);
+    options.max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX));
+    options
+}
+
+fn upstream(upstream: &config::Upstream) -> Result<Upstream, StartError> {
     let server = |server: &config::UpstreamServer| UpstreamServer {
         scheme: match server.scheme {
             config::Scheme::Http => Scheme::Http,
@@ -161,7 +178,11 @@ fn upstream(upstream: &config::Upstream) -> Upstream {
         host: server.host.as_str().into(),
         port: server.port,
     };
-    Upstream {
+    let files = &upstream.tls;
+    let identity = files.identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+    let tls = UpstreamTls::read(files.ca.as_deref(), identity)
+        .map_err(|error| StartError::UpstreamTls { upstream: upstream.name.clone(), error })?;
+    Ok(Upstream {
         name: upstream.name.as_str().into(),
         servers: upstream.servers.iter().map(server).collect(),
         balance: upstream.balance,
@@ -173,7 +194,9 @@ fn upstream(upstream: &config::Upstream) -> Upstream {
             write: upstream.write_timeout,
             idle: upstream.idle_timeout,
         },
-    }
+        http2: upstream.http2,
+        tls,
+    })
 }
 
 /// What the admin listener is told.

@@ -20,11 +20,13 @@ pub(super) fn check(raw: &raw::Inject<'_>, report: &Report) -> InjectNames {
         ("installation", &raw.installation, "x-installation-id"),
         ("method", &raw.method, "x-auth-method"),
         ("subject", &raw.subject, "x-subject"),
+        ("client_cert_subject", &raw.client_cert_subject, "x-client-cert-subject"),
+        ("client_cert_fingerprint", &raw.client_cert_fingerprint, "x-client-cert-fingerprint"),
     ];
     for (key, _, default) in given.iter().filter(|(_, given, _)| given.is_none()) {
         taken.insert((*default).to_owned(), key);
     }
-    let [store, scopes, client, installation, method, subject] = given.map(|(key, given, default)| {
+    let names = given.map(|(key, given, default)| {
         let Some(given) = given else { return HeaderName::from_static(default) };
         match header(key, given.get_ref()) {
             Err(message) => {
@@ -45,7 +47,18 @@ pub(super) fn check(raw: &raw::Inject<'_>, report: &Report) -> InjectNames {
             }
         }
     });
-    InjectNames { store, scopes, client, installation, method, subject }
+    let [store, scopes, client, installation, method, subject, client_cert_subject, client_cert_fingerprint] =
+        names;
+    InjectNames {
+        store,
+        scopes,
+        client,
+        installation,
+        method,
+        subject,
+        client_cert_subject,
+        client_cert_fingerprint,
+    }
 }
 
 /// Headers that mean something to the gateway, to HTTP or to the upstream's framework (RFC 9110

@@ -19,6 +19,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod upstream_tls;
 mod value;
 
 use std::fmt;
@@ -30,8 +31,9 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
-pub use server::{Admin, Server, Tls};
+pub use server::{Admin, ClientCertificates, Server, Tls};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
+pub use upstream_tls::UpstreamTls;
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
@@ -151,7 +153,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
     let admin = Admin::check(&raw.admin, &server.listen, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
-        raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, report)).collect();
+        raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
     Config {
         replica: Replica::check(&raw.replica, folder, report),

@@ -51,6 +51,8 @@ pub(super) struct Server<'d> {
 pub(super) struct Tls<'d> {
     pub(super) cert: Text<'d>,
     pub(super) key: Text<'d>,
+    pub(super) client_ca: Text<'d>,
+    pub(super) client_auth: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,10 @@ pub(super) struct Upstream<'d> {
     pub(super) eject_after: Number,
     pub(super) eject_for: Text<'d>,
     pub(super) health: Option<Health<'d>>,
+    pub(super) ca: Text<'d>,
+    pub(super) client_cert: Text<'d>,
+    pub(super) client_key: Text<'d>,
+    pub(super) http2: Given<bool>,
 }
 
 #[derive(Debug)]
@@ -117,6 +123,8 @@ pub(super) struct Inject<'d> {
     pub(super) installation: Text<'d>,
     pub(super) method: Text<'d>,
     pub(super) subject: Text<'d>,
+    pub(super) client_cert_subject: Text<'d>,
+    pub(super) client_cert_fingerprint: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -227,7 +235,12 @@ impl<'d> Tls<'d> {
         let help = "[server.tls] needs both `cert` and `key`, the paths of two PEM files";
         section.require("cert", help);
         section.require("key", help);
-        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        let tls = Self {
+            cert: section.text("cert"),
+            key: section.text("key"),
+            client_ca: section.text("client_ca"),
+            client_auth: section.text("client_auth"),
+        };
         section.finish();
         present.then_some(tls)
     }
@@ -284,6 +297,10 @@ impl<'d> Upstream<'d> {
             connect_timeout: section.text("connect_timeout"),
             read_timeout: section.text("read_timeout"),
             write_timeout: section.text("write_timeout"),
+            ca: section.text("ca"),
+            client_cert: section.text("client_cert"),
+            client_key: section.text("client_key"),
+            http2: section.flag("http2"),
             idle_timeout: section.text("idle_timeout"),
             balance: section.text("balance"),
             eject_after: section.number("eject_after"),
@@ -323,6 +340,8 @@ impl<'d> Inject<'d> {
             installation: section.text("installation"),
             method: section.text("method"),
             subject: section.text("subject"),
+            client_cert_subject: section.text("client_cert_subject"),
+            client_cert_fingerprint: section.text("client_cert_fingerprint"),
         };
         section.finish();
         inject

@@ -43,13 +43,25 @@ pub struct Server {
     pub tls: Option<Tls>,
 }
 
-/// What TLS is served with. The files are read when the gateway starts.
+/// What TLS is served with. The files are read when the gateway starts; `cert` and `key` again when
+/// they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain, PEM.
     pub cert: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
+    /// What the certificates of clients are verified with; none are asked for by default.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The authorities that sign them, PEM.
+    pub authorities: PathBuf,
+    /// Whether clients without one are refused, which is the default.
+    pub required: bool,
 }
 
 /// The admin listener.
@@ -99,7 +111,22 @@ impl Tls {
     fn check(raw: &raw::Tls<'_>, folder: &Path, report: &Report) -> Option<Self> {
         let cert = value::path(report, &raw.cert, folder);
         let key = value::path(report, &raw.key, folder);
-        Some(Self { cert: cert?, key: key? })
+        let clients = ClientCertificates::check(raw, folder, report);
+        Some(Self { cert: cert?, key: key?, clients })
+    }
+}
+
+impl ClientCertificates {
+    fn check(raw: &raw::Tls<'_>, folder: &Path, report: &Report) -> Option<Self> {
+        let words = [("required", true), ("optional", false)];
+        let required = value::word(report, &raw.client_auth, true, &words);
+        if let (Some(given), None) = (&raw.client_auth, &raw.client_ca) {
+            report.push(
+                Finding::error(given.span(), "there is nothing to verify the certificates of clients with")
+                    .help("name the file with their authorities: `client_ca = \"clients.pem\"`".to_owned()),
+            );
+        }
+        Some(Self { authorities: value::path(report, &raw.client_ca, folder)?, required })
     }
 }
 

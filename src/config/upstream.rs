@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
 
 use super::raw;
 use super::report::{Finding, Report};
+use super::upstream_tls::UpstreamTls;
 use super::value;
 use crate::proxy::{Balance, Ejection, HealthCheck, MOST_SERVERS, Probe};
 
@@ -34,6 +36,10 @@ pub struct Upstream {
     pub ejection: Ejection,
     /// How servers are checked; not at all by default.
     pub health: Option<HealthCheck>,
+    /// Whether HTTP/2 is spoken; HTTP/1.1 by default.
+    pub http2: bool,
+    /// How TLS is spoken to the servers that have it.
+    pub tls: UpstreamTls,
 }
 
 /// One server of an upstream.
@@ -71,7 +77,7 @@ impl fmt::Display for Server {
 
 impl Upstream {
     /// `own` are the gateway's listeners, which no request may be sent to.
-    pub(super) fn check(raw: &raw::Upstream<'_>, own: &[SocketAddr], report: &Report) -> Self {
+    pub(super) fn check(raw: &raw::Upstream<'_>, own: &[SocketAddr], folder: &Path, report: &Report) -> Self {
         let ms = Duration::from_millis;
         let io = ms(10)..=Duration::from_secs(3600);
         let default = Duration::from_secs(30);
@@ -84,9 +90,12 @@ impl Upstream {
                     .expected("1 to 64 letters, digits, underscores and hyphens"),
             );
         }
+        let servers = servers(raw, own, report);
         Self {
             name: name.to_owned(),
-            servers: servers(raw, own, report),
+            http2: raw.http2.as_ref().is_some_and(|flag| *flag.get_ref()),
+            tls: UpstreamTls::check(raw, &servers, folder, report),
+            servers,
             connect_timeout: value::duration(report, &raw.connect_timeout, Duration::from_secs(2), connect),
             read_timeout: value::duration(report, &raw.read_timeout, default, io.clone()),
             write_timeout: value::duration(report, &raw.write_timeout, default, io),

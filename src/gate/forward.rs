@@ -26,6 +26,10 @@ pub struct InjectNames {
     pub method: HeaderName,
     /// The user, where there is one.
     pub subject: HeaderName,
+    /// The subject of the client's certificate, where the connection has verified one.
+    pub client_cert_subject: HeaderName,
+    /// The SHA-256 fingerprint of the same certificate.
+    pub client_cert_fingerprint: HeaderName,
 }
 
 impl Default for InjectNames {
@@ -37,14 +41,25 @@ impl Default for InjectNames {
             installation: HeaderName::from_static("x-installation-id"),
             method: HeaderName::from_static("x-auth-method"),
             subject: HeaderName::from_static("x-subject"),
+            client_cert_subject: HeaderName::from_static("x-client-cert-subject"),
+            client_cert_fingerprint: HeaderName::from_static("x-client-cert-fingerprint"),
         }
     }
 }
 
 impl InjectNames {
     /// All of them.
-    pub fn all(&self) -> [&HeaderName; 6] {
-        [&self.store, &self.scopes, &self.client, &self.installation, &self.method, &self.subject]
+    pub fn all(&self) -> [&HeaderName; 8] {
+        [
+            &self.store,
+            &self.scopes,
+            &self.client,
+            &self.installation,
+            &self.method,
+            &self.subject,
+            &self.client_cert_subject,
+            &self.client_cert_fingerprint,
+        ]
     }
 }
 

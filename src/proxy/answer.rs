@@ -8,8 +8,10 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
 
+use super::grpc;
 use crate::gate::Reason;
 use crate::limits::Quota;
 
@@ -28,10 +30,35 @@ pub(super) async fn refuse(
     quota: Option<&Quota>,
     keep: bool,
 ) -> pingora::Result<()> {
-    let (mut head, body) = build(reason, request_id)?;
-    for (name, value) in quota.into_iter().flat_map(Quota::headers) {
-        head.insert_header(name, value)?;
+    prepare_for_rest(session, keep);
+    if let Some(content_type) = grpc::content_type(session.req_header()) {
+        let mut head = grpc::head(reason, content_type, request_id)?;
+        if !session.is_http2() {
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
+        }
+        add(&mut head, quota)?;
+        write_head_alone(session, head).await?;
+        drain(session, keep).await;
+        return Ok(());
     }
+    let (mut head, body) = build(reason, request_id)?;
+    add(&mut head, quota)?;
+    if session.req_header().method == http::Method::HEAD {
+        write_head_alone(session, head).await?;
+    } else {
+        session.write_response_header(Box::new(head), false).await?;
+        session.write_response_body(Some(Bytes::from(body)), true).await?;
+    }
+    drain(session, keep).await;
+    Ok(())
+}
+
+fn add(head: &mut ResponseHeader, quota: Option<&Quota>) -> pingora::Result<()> {
+    quota.into_iter().flat_map(Quota::headers).try_for_each(|(name, value)| head.insert_header(name, value))
+}
+
+/// Says what becomes of a request body that has not been read: it is discarded, or the connection ends.
+fn prepare_for_rest(session: &mut Session, keep: bool) {
     // A client that waits for 100 (Continue) will not send its body now: nothing could be drained.
     if !keep || session.req_header().headers.contains_key(EXPECT) {
         session.set_keepalive(None);
@@ -39,16 +66,18 @@ pub(super) async fn refuse(
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(DRAIN));
     }
-    let bodiless = session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(head), bodiless).await?;
-    if !bodiless {
-        session.write_response_body(Some(Bytes::from(body)), true).await?;
-    }
+}
+
+/// In HTTP/2 the head itself ends the stream, which gRPC demands; Pingora's plain way leaves it open.
+async fn write_head_alone(session: &mut Session, head: ResponseHeader) -> pingora::Result<()> {
+    session.write_response_tasks(vec![HttpTask::Header(Box::new(head), true)]).await.map(|_| ())
+}
+
+async fn drain(session: &mut Session, keep: bool) {
     if session.is_http2() && keep {
         // An HTTP/2 stream that ends before its body has come in makes some clients drop the answer.
         let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
     }
-    Ok(())
 }
 
 /// The head and the body of a refusal.

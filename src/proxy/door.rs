@@ -4,7 +4,8 @@
 //!
 //! Pingora limits each read instead of the whole head, waits without end for the second request of a
 //! connection, forgives line ends and blanks that others read differently, and refuses without a
-//! body. HTTP/2 goes straight to it: there, heads arrive whole, and its limits are set.
+//! body. HTTP/2 goes straight to it once a request has come: there, heads arrive whole, and its limits
+//! are set.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
@@ -23,6 +24,7 @@ use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use super::answer;
 use super::context::{Outcome, Record};
 use super::forwarded::RequestIds;
+use super::http2;
 use super::leash::{AtDoor, Leash, Leashed};
 use super::peer::Peer;
 use super::service::Recorder;
@@ -87,7 +89,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
         let address = address(&stream);
         let _place = self.places.take(address)?; // no place: closed at once
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.inner.process_new(stream, shutdown).await;
+            http2::serve(&self.inner, stream, self.limits.header_timeout, shutdown).await;
+            return None;
         }
         self.serve(stream, address, shutdown).await;
         None

@@ -8,7 +8,9 @@ use http::header::{CONNECTION, HOST, USER_AGENT};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
 use pingora::server::configuration::ServerConf;
+use pingora::{Error, ErrorType, OrErr};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -103,17 +105,26 @@ async fn probe(probe: &Probe, server: &Server, connector: &Connector) -> bool {
 }
 
 async fn get(path: &str, server: &Server, connector: &Connector) -> pingora::Result<http::StatusCode> {
-    let (mut session, _) = connector.get_http_session(&server.peer).await?;
+    let mut peer = server.peer.clone();
+    peer.options.max_h2_streams = 1; // others would have the connection kept for the next check
+    let (mut session, _) = connector.get_http_session(&peer).await?;
     let mut request = RequestHeader::build("GET", path.as_bytes(), Some(3))?;
-    request.insert_header(HOST, host(server))?;
     request.insert_header(USER_AGENT, "storegate-health")?;
-    request.insert_header(CONNECTION, "close")?;
+    if matches!(session, HttpSession::H2(_)) {
+        let scheme = if peer.is_tls() { "https" } else { "http" };
+        let uri = http::Uri::builder().scheme(scheme).authority(host(server)).path_and_query(path).build();
+        request.set_uri(uri.or_err(ErrorType::InvalidHTTPHeader, "a path to check")?);
+        request.set_version(http::Version::HTTP_2);
+    } else {
+        request.insert_header(HOST, host(server))?;
+        request.insert_header(CONNECTION, "close")?;
+    }
     session.write_request_header(Box::new(request)).await?;
     session.finish_request_body().await?;
     session.read_response_header().await?;
     let status = session.response_header().map(|response| response.status);
     // The body is of no interest; the connection ends with the session.
-    status.ok_or_else(|| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))
+    status.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))
 }
 
 /// The server's own authority (RFC 9110 section 7.2), without the scheme's default port.

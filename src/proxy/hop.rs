@@ -2,7 +2,10 @@
 //! passes an upstream's hop-by-hop fields on to the client. It cleans the request to the upstream by
 //! itself.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use pingora::http::ResponseHeader;
 
 use crate::wire::field::connection_tokens;
@@ -13,6 +16,34 @@ static HOP_BY_HOP: [HeaderName; 3] =
 
 /// Fields that frame the message: an upstream that names them in `Connection` cannot mean it.
 static FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
+
+/// Fields of a request that end here (RFC 9110 sections 6.6.2, 7.6.1, 11.7). What HTTP/2 forbids besides is
+/// refused by its parser; `te: trailers` may pass, and gRPC servers demand it.
+static HOP_BY_HOP_REQUEST: [HeaderName; 5] = [
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+    TRAILER,
+];
+
+/// Cleans a request that came by HTTP/2: Pingora leaves it as it is towards an HTTP/2 upstream, and
+/// passes a cookie that was split for compression on in pieces.
+pub(super) fn clean_http2_request(headers: &mut HeaderMap) {
+    for name in &HOP_BY_HOP_REQUEST {
+        headers.remove(name);
+    }
+    let pieces = headers.get_all(COOKIE);
+    if pieces.iter().nth(1).is_some() {
+        // RFC 9113 section 8.2.3.
+        let pieces: Vec<&[u8]> = pieces.iter().map(HeaderValue::as_bytes).collect();
+        let joined = pieces.join(&b"; "[..]);
+        // Pieces that are valid values make a valid value.
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            headers.insert(COOKIE, joined);
+        }
+    }
+}
 
 /// Removes what the upstream said to this hop from what the client is told.
 pub(super) fn clean(response: &mut ResponseHeader) {

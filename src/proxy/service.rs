@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use http::header::HOST;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -22,6 +23,7 @@ use super::in_flight::InFlight;
 use super::leash::{AtDoor, LeashBook};
 use super::peer::Peer;
 use super::plain;
+use super::tls::ClientCertificate;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
@@ -34,8 +36,9 @@ const PROOF_ROUNDS: usize = 3;
 /// How long a client may take for each read of its body and each write of its answer.
 const CLIENT_IO: Duration = Duration::from_secs(60);
 
-/// Header fields that are set on a forwarded request: the request id, three `X-Forwarded-*`, six of identity.
-const SET_AT_MOST: usize = 10;
+/// Header fields that are set on a forwarded request: the request id, three `X-Forwarded-*`, eight of
+/// identity.
+const SET_AT_MOST: usize = 12;
 
 /// Where the record of each request goes.
 pub trait Recorder: Send + Sync + 'static {
@@ -198,6 +201,11 @@ fn peer(session: &Session) -> IpAddr {
     address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
 }
 
+/// The client's certificate, verified in the handshake of this connection.
+fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get()
+}
+
 #[async_trait]
 impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     type CTX = Context;
@@ -296,6 +304,15 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(uri) = &context.rewritten {
             head.uri = uri.clone();
         }
+        if session.is_http2() {
+            hop::clean_http2_request(&mut head.headers);
+            let authority = session.req_header().uri.authority();
+            if let (false, Some(host)) = (head.headers.contains_key(HOST), authority)
+                && let Ok(host) = HeaderValue::from_str(host.as_str())
+            {
+                head.headers.insert(HOST, host); // a rewritten target has no authority any more
+            }
+        }
         for name in self.0.gate.strip(&head.headers, pass, context.peer.is_trusted) {
             head.headers.remove(&name);
         }
@@ -308,6 +325,13 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         forwarded::set(&mut head.headers, &origin);
         for (name, value) in self.0.gate.identity(pass) {
             head.headers.insert(name, value);
+        }
+        if let Some(certificate) = client_certificate(session) {
+            let names = &self.0.gate.settings().inject;
+            head.headers.insert(names.client_cert_fingerprint.clone(), certificate.fingerprint.clone());
+            if let Some(subject) = &certificate.subject {
+                head.headers.insert(names.client_cert_subject.clone(), subject.clone());
+            }
         }
         *request = RequestHeader::from(head);
         context.sent_upstream = Some(Instant::now());

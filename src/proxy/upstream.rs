@@ -1,20 +1,26 @@
 //! The upstreams: prepared peers, cloned per request. Names are resolved outside the request path,
 //! since Pingora would resolve them blocking and panic on failure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use pingora::server::configuration::ServerConf;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
 use tokio::task::JoinSet;
 
 use super::balance::{self, Balance, Ejection, MOST_SERVERS, Standing, State, Turn};
 use super::health::{self, HealthCheck};
+use super::tls::UpstreamTls;
 
 /// How often host names are resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Concurrent requests on one HTTP/2 connection to an upstream, the least that RFC 9113 section 6.5.2
+/// recommends servers to allow.
+const HTTP2_STREAMS: usize = 100;
 
 /// A named upstream, as configured.
 #[derive(Debug, Clone)]
@@ -31,6 +37,10 @@ pub struct Upstream {
     pub health: Option<HealthCheck>,
     /// How long it may take.
     pub timeouts: UpstreamTimeouts,
+    /// Whether HTTP/2 is spoken: by ALPN over TLS, by prior knowledge in clear (RFC 9113 section 3.3).
+    pub http2: bool,
+    /// Authorities and certificate of the servers that have TLS.
+    pub tls: UpstreamTls,
 }
 
 /// The limits of one request to an upstream.
@@ -62,7 +72,7 @@ pub struct UpstreamServer {
 pub enum Scheme {
     /// In clear.
     Http,
-    /// Over TLS, the certificate verified against the system's authorities and the host name.
+    /// Over TLS, the certificate verified against the authorities and the host name.
     Https,
 }
 
@@ -297,6 +307,15 @@ impl Prepared {
         peer.options.read_timeout = Some(timeouts.read);
         peer.options.write_timeout = Some(timeouts.write);
         peer.options.idle_timeout = Some(timeouts.idle);
+        if self.upstream.http2 {
+            peer.options.alpn = ALPN::H2;
+            peer.options.max_h2_streams = HTTP2_STREAMS;
+        }
+        self.upstream.tls.apply(&mut peer);
+        // Pingora would share connections between upstreams with different authorities.
+        let mut group = DefaultHasher::new();
+        (&*self.upstream.name, self.upstream.http2, self.upstream.tls.digest()).hash(&mut group);
+        peer.group_key = group.finish();
         peer
     }
 }

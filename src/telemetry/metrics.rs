@@ -9,6 +9,7 @@ use prometheus::{
 };
 
 use crate::gate::{Code, Reason};
+use crate::model::Timestamp;
 use crate::proxy::{Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
@@ -32,6 +33,10 @@ pub struct Metrics {
     pub shared_limit_failures: IntCounter,
     /// From the commit of a change to its enforcement.
     pub enforcement_delay: Histogram,
+    /// Changed certificate files that could not be used.
+    pub tls_reload_failures: IntCounter,
+    /// Without a value until TLS is served: an expiry of 0 would raise alarms.
+    tls_expiry: IntGaugeVec,
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
@@ -92,6 +97,19 @@ impl Metrics {
         registry.register(Box::new(access_log_dropped.clone()))?;
         let in_flight = IntGauge::new("storegate_requests_in_flight", "Requests under way.")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let tls_reload_failures = IntCounter::new(
+            "storegate_tls_reload_failures_total",
+            "Changed TLS certificate files that could not be used.",
+        )?;
+        registry.register(Box::new(tls_reload_failures.clone()))?;
+        let tls_expiry = IntGaugeVec::new(
+            Opts::new(
+                "storegate_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate in force expires, in Unix seconds.",
+            ),
+            &[],
+        )?;
+        registry.register(Box::new(tls_expiry.clone()))?;
         let limited_by_route = IntCounterVec::new(
             Opts::new(
                 "storegate_rate_limited_total",
@@ -132,11 +150,19 @@ impl Metrics {
             access_log_dropped,
             in_flight,
             enforcement_delay,
+            tls_reload_failures,
+            tls_expiry,
             connections,
             connections_refused,
             connections_cut,
             upstreams,
         })
+    }
+
+    /// The TLS certificate in force expires then.
+    pub fn tls_expires(&self, at: Timestamp) {
+        let no_labels: [&str; 0] = [];
+        self.tls_expiry.with_label_values(&no_labels).set(at.0);
     }
 
     /// Prepares a counter for each route that limits rates: its path, or `None` where none is limited,

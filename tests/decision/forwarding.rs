@@ -197,6 +197,7 @@ fn injected_names_are_the_operators_choice() {
             installation: name("x-verified-installation"),
             method: name("x-verified-method"),
             subject: name("x-verified-subject"),
+            ..InjectNames::default()
         };
     });
     let own = [

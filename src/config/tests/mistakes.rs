@@ -88,6 +88,21 @@ fn one_mistake_one_diagnostic() {
         ),
         ("[server.tls]\ncert = 'a.pem'", 1, 1, "`server.tls.key` is missing", "both `cert` and `key`"),
         ("[server.tls]\ncert = ''\nkey = 'k'", 2, 8, "not the path of a file", ""),
+        ("[server.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = ''", 4, 13, "not the path of a file", ""),
+        (
+            "[server.tls]\ncert = 'c'\nkey = 'k'\nclient_auth = 'optional'",
+            4,
+            15,
+            "nothing to verify",
+            "`client_ca = \"clients.pem\"`",
+        ),
+        (
+            "[server.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = 'a'\nclient_auth = 'none'",
+            5,
+            15,
+            "means nothing",
+            "\"required\" or \"optional\"",
+        ),
         // Trust.
         (
             "[server]\ntrusted_proxies = ['0.0.0.0/0']",
@@ -132,6 +147,8 @@ fn one_mistake_one_diagnostic() {
         ("[inject]\nsubject = 'X-Forwarded-User'", 2, 11, "another meaning", ""),
         ("[inject]\nsubject = 'X_Client_Secret'", 2, 11, "another meaning", ""),
         ("[inject]\nclient = 'X-A'\nsubject = 'X-Client-Id'", 3, 11, "another meaning", ""),
+        ("[inject]\nsubject = 'X_Client_Cert.Subject'", 2, 11, "`inject.client_cert_subject` has", ""),
+        ("[inject]\nclient_cert_fingerprint = 'X-Store-Id'", 2, 27, "another meaning", ""),
         ("[inject]\nsubject = 'Connection'", 2, 11, "another meaning", ""),
         // Later versions.
         ("[[token_endpoint]]\npath = '/t'", 1, 3, "does not serve token endpoints yet", "remove"),
@@ -165,6 +182,11 @@ fn mistakes_of_upstreams() {
         ("servers = ['http://0.0.0.0:9180']", 2, 12, "the gateway itself", ""),
         ("servers = ['http://a']\nconnect_timeout = '2m'", 3, 19, "out of range", "from 10ms to 1m"),
         ("servers = ['http://a']\nread_timeout = '5ms'", 3, 16, "out of range", "from 10ms to 1h"),
+        ("servers = ['http://a']\nhttp2 = 'yes'", 3, 9, "cannot be a string", "without quotes"),
+        ("servers = ['http://a']\nca = 'ca.pem'", 3, 6, "spoken to over TLS", "https://"),
+        ("servers = ['https://a']\nca = ''", 3, 6, "not the path of a file", ""),
+        ("servers = ['https://a']\nclient_cert = 'c'", 3, 15, "go together", "`client_key`"),
+        ("servers = ['https://a']\nclient_key = 'k'", 3, 14, "go together", "`client_cert`"),
         ("servers = ['http://a']\nidle_timeout = '0s'", 3, 16, "out of range", "from 1s to 1h"),
         (
             "servers = ['http://a']\nbalance = 'least_conections'",

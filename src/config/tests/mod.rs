@@ -163,13 +163,17 @@ fn a_full_configuration_arrives() {
 listen = ['127.0.0.1:0', '127.0.0.1:0', '[::1]:8443']
 threads = 3
 path_case = 'sensitive'
-tls = { cert = 'tls/c.pem', key = '/etc/k.pem' }
+tls = { cert = 'tls/c.pem', key = '/etc/k.pem', client_ca = 'tls/a.pem', client_auth = 'optional' }
 [replica]
 path = 'data/r.db'
 [inject]
 store = 'X_Shop.Id'
 [upstream.b]
 servers = ['https://b']
+http2 = true
+ca = 'ca.pem'
+client_cert = '/c.pem'
+client_key = 'k.pem'
 [upstream.a]
 servers = ['http://a', 'http://[::1]:9000']
 read_timeout = '1m 30s'
@@ -194,6 +198,13 @@ methods = ['POST']
     assert_eq!(warnings, []);
     assert_eq!((config.server.threads, config.server.listen.len()), (3, 3));
     let tls = config.server.tls.clone().unwrap();
+    let clients = tls.clients.unwrap();
+    assert_eq!((clients.authorities, clients.required), ("/etc/storegate/tls/a.pem".into(), false));
+    assert!(config.upstreams[0].http2 && !config.upstreams[1].http2);
+    let identity = Some(("/c.pem".into(), "/etc/storegate/k.pem".into()));
+    let ca = Some("/etc/storegate/ca.pem".into());
+    assert_eq!(config.upstreams[0].tls, UpstreamTls { ca, identity });
+    assert_eq!(config.upstreams[1].tls, UpstreamTls::default());
     assert_eq!((tls.cert, tls.key), ("/etc/storegate/tls/c.pem".into(), "/etc/k.pem".into()));
     assert_eq!(config.replica.path, Path::new("/etc/storegate/data/r.db"));
     assert_eq!(config.inject.all().map(|name| name.as_str())[0], "x_shop.id");
