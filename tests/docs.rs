@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use storegate::config::Config;
 use storegate::gate::Code;
+use storegate::proxy::UpstreamStatus;
 use storegate::telemetry::Metrics;
 
 fn root() -> PathBuf {
@@ -49,7 +50,18 @@ fn every_code_has_its_section() {
 
 #[test]
 fn every_metric_is_described() {
-    let metrics = String::from_utf8(Metrics::new().unwrap().text().unwrap()).unwrap();
+    let metrics = Metrics::new().unwrap();
+    let status = UpstreamStatus {
+        name: "api",
+        up: 1,
+        ejected: 0,
+        down: 0,
+        ejections: 0,
+        connect_failures: 0,
+        retries: 0,
+    };
+    metrics.show_upstreams([status].into_iter());
+    let metrics = String::from_utf8(metrics.text().unwrap()).unwrap();
     let names: Vec<&str> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(names.len() > 4, "{metrics}");

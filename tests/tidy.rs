@@ -20,7 +20,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["replica"]),
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
-    ("dashmap", &["cache"]),
+    ("dashmap", &["cache", "limits"]),
     ("axum", &["admin", "app", "cli"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::parts::{self, Parts};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::{Config, Tls};
-use crate::proxy::{Guarded, InFlight, Upstreams};
+use crate::proxy::InFlight;
 use crate::replica::{OpenError, Watch};
 
 /// Why a gateway could not start.
@@ -92,7 +92,7 @@ pub struct Gateway {
     in_flight: Arc<InFlight>,
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
-    resolver: JoinHandle<()>,
+    upstreams: JoinHandle<()>,
     _watch: Watch,
 }
 
@@ -111,12 +111,14 @@ impl Gateway {
             admin: admin_listener.local_addr()?,
         };
         let tls = config.server.tls.as_ref().map(read_tls).transpose()?;
-        let (grace_period, header_timeout) = (config.server.grace_period, config.server.header_timeout);
-        let Parts { proxy, replica, upstreams, telemetry, in_flight } = parts::build(config).await?;
+        let grace_period = config.server.grace_period;
+        raise_open_files();
+        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
+            parts::build(config).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
 
-        let mut service = Service::new("storegate".to_owned(), Guarded::new(proxy, header_timeout));
+        let mut service = Service::new("storegate".to_owned(), door);
         let mut fds = Fds::new();
         for (number, listener) in public.into_iter().enumerate() {
             // The label is only a key: several listeners may be configured with port 0.
@@ -141,6 +143,9 @@ impl Gateway {
             replica: Arc::clone(&replica),
             telemetry,
             in_flight: Arc::clone(&in_flight),
+            places,
+            leashes,
+            upstreams: Arc::clone(&upstreams),
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
@@ -150,8 +155,18 @@ impl Gateway {
                 tracing::error!("the admin listener ended: {error}");
             }
         });
-        let resolver = tokio::spawn(Upstreams::keep_resolved(upstreams));
-        Ok(Self { addresses, grace_period, draining, stop, in_flight, proxy, admin, resolver, _watch: watch })
+        let upstreams = tokio::spawn(upstreams.maintain(conf));
+        Ok(Self {
+            addresses,
+            grace_period,
+            draining,
+            stop,
+            in_flight,
+            proxy,
+            admin,
+            upstreams,
+            _watch: watch,
+        })
     }
 
     /// Stops accepting, lets running requests finish within the grace period, and ends. Returns how
@@ -164,7 +179,7 @@ impl Gateway {
             self.in_flight.drained().await;
         };
         let _ = tokio::time::timeout(self.grace_period, drained).await;
-        self.resolver.abort();
+        self.upstreams.abort();
         self.admin.abort();
         self.in_flight.count()
     }
@@ -230,6 +245,14 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// Each connection is an open file. Where the limit cannot be raised the lower one holds: connections
+/// past it wait to be accepted.
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("the limit of open files cannot be raised: {error}");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 
@@ -12,16 +14,26 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
-use crate::limits::FailureBudgets;
+use crate::limits::{FailureBudgets, Places};
 use crate::model::ProofKey;
-use crate::proxy::{InFlight, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+use crate::proxy::{
+    self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
+    Upstream, UpstreamServer, UpstreamTimeouts, Upstreams,
+};
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
 
+/// How long an HTTP/2 connection may stay without a stream.
+const H2_IDLE: Duration = Duration::from_secs(60);
+
 pub(super) struct Parts {
-    pub(super) proxy: HttpProxy<StoreProxy<Arc<Replica>>>,
+    pub(super) door: Door<HttpProxy<StoreProxy<Arc<Replica>>>>,
+    pub(super) places: Arc<Places>,
+    pub(super) leashes: Arc<LeashBook>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
+    /// For the checks, which connect as the proxy does.
+    pub(super) conf: Arc<ServerConf>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
 }
@@ -38,33 +50,50 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             },
         },
     )?;
-    let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log.access, routes)?);
+    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let telemetry = Arc::new(telemetry(&config.log.access, &routes)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let (limits, proof_key) = (config.limits, ProofKey::random()?);
+    let proof_key = ProofKey::random()?;
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
+    let limits =
+        DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
+    let places = Places::new(
+        config.server.max_connections,
+        config.server.max_connections_per_address,
+        config.server.trusted_proxies.clone(),
+    );
+    let budgets = FailureBudgets::new(config.limits);
+    let trusted_proxies = config.server.trusted_proxies.clone();
     let gate = gate(config, proof_key);
     let in_flight = Arc::new(InFlight::default());
-    let recorder = Arc::clone(&telemetry);
-    let inner = StoreProxy::new(
+    let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
+    let request_ids = Arc::new(RequestIds::new()?);
+    let leashes = LeashBook::start(Arc::clone(&replica))?;
+    let inner = StoreProxy::new(proxy::Parts {
         gate,
-        Arc::clone(&replica),
+        directory: Arc::clone(&replica),
         hasher,
-        FailureBudgets::new(limits),
-        Arc::clone(&upstreams),
-        recorder,
-        Arc::clone(&in_flight),
-    )?;
-    let mut proxy = HttpProxy::new(inner, conf);
+        budgets,
+        upstreams: Arc::clone(&upstreams),
+        recorder: Arc::clone(&recorder),
+        in_flight: Arc::clone(&in_flight),
+        request_ids: Arc::clone(&request_ids),
+        leashes: Arc::clone(&leashes),
+    });
+    let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    Ok(Parts { proxy, replica, upstreams, telemetry, in_flight })
+    let door = Door::new(proxy, limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
+    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -79,7 +108,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     })
 }
 
-fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telemetry, StartError> {
+fn telemetry(destination: &Destination, routes: &[Box<str>]) -> Result<Telemetry, StartError> {
     let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
@@ -89,12 +118,8 @@ fn telemetry(destination: &Destination, routes: Box<[Box<str>]>) -> Result<Telem
 }
 
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
-    let mut conf = ServerConf {
-        threads: config.server.threads,
-        // Each attempt is one server's; a retry is asked for only before anything was sent.
-        max_retries: 8,
-        ..ServerConf::default()
-    };
+    let mut conf =
+        ServerConf { threads: config.server.threads, max_retries: MOST_ATTEMPTS, ..ServerConf::default() };
     let tls = config.upstreams.iter().flat_map(|upstream| &upstream.servers);
     if tls.clone().any(|server| server.scheme == config::Scheme::Https) {
         let found = pingora::tls::load_native_certs();
@@ -118,10 +143,14 @@ fn upstream(upstream: &config::Upstream) -> Upstream {
     Upstream {
         name: upstream.name.as_str().into(),
         servers: upstream.servers.iter().map(server).collect(),
+        balance: upstream.balance,
+        ejection: upstream.ejection,
+        health: upstream.health.clone(),
         timeouts: UpstreamTimeouts {
             connect: upstream.connect_timeout,
             read: upstream.read_timeout,
             write: upstream.write_timeout,
+            idle: upstream.idle_timeout,
         },
     }
 }
@@ -131,6 +160,9 @@ pub(super) struct Status {
     pub(super) replica: Arc<Replica>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) places: Arc<Places>,
+    pub(super) leashes: Arc<LeashBook>,
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -144,6 +176,9 @@ impl admin::Status for Status {
     fn metrics(&self) -> &Metrics {
         let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
         self.telemetry.metrics.in_flight.set(count);
+        self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
+        self.telemetry.metrics.count_cut(self.leashes.cut());
+        self.telemetry.metrics.show_upstreams(self.upstreams.status());
         &self.telemetry.metrics
     }
 }

@@ -30,7 +30,10 @@ impl Arguments {
         let started = Instant::now();
         let imported = writer.import(lines, |progress| {
             bar.set_position(progress.bytes);
-            bar.set_message(format!("{} records", HumanCount(progress.lines)));
+            bar.set_message(match progress.stored {
+                0 => format!("{} records", HumanCount(progress.lines)),
+                stored => format!("{} tokens stored", HumanCount(stored)),
+            });
         });
         bar.finish_and_clear();
         let committed =

@@ -42,6 +42,8 @@ pub(super) struct Server<'d> {
     pub(super) path_case: Text<'d>,
     pub(super) max_head_bytes: Number,
     pub(super) max_header_fields: Number,
+    pub(super) max_connections: Number,
+    pub(super) max_connections_per_address: Number,
     pub(super) tls: Option<Tls<'d>>,
 }
 
@@ -85,6 +87,26 @@ pub(super) struct Upstream<'d> {
     pub(super) connect_timeout: Text<'d>,
     pub(super) read_timeout: Text<'d>,
     pub(super) write_timeout: Text<'d>,
+    pub(super) idle_timeout: Text<'d>,
+    pub(super) balance: Text<'d>,
+    pub(super) eject_after: Number,
+    pub(super) eject_for: Text<'d>,
+    pub(super) health: Option<Health<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Health<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) path: Text<'d>,
+    /// Whether the key is there: of the wrong type is another mistake than absent.
+    pub(super) has_path: bool,
+    pub(super) tcp: Given<bool>,
+    /// Whether the key is there.
+    pub(super) has_tcp: bool,
+    pub(super) interval: Text<'d>,
+    pub(super) timeout: Text<'d>,
+    pub(super) healthy_after: Number,
+    pub(super) unhealthy_after: Number,
 }
 
 #[derive(Debug)]
@@ -180,6 +202,8 @@ impl<'d> Server<'d> {
             path_case: section.text("path_case"),
             max_head_bytes: section.number("max_head_bytes"),
             max_header_fields: section.number("max_header_fields"),
+            max_connections: section.number("max_connections"),
+            max_connections_per_address: section.number("max_connections_per_address"),
             tls: Tls::read(tls),
         };
         section.finish();
@@ -250,9 +274,33 @@ impl<'d> Upstream<'d> {
             connect_timeout: section.text("connect_timeout"),
             read_timeout: section.text("read_timeout"),
             write_timeout: section.text("write_timeout"),
+            idle_timeout: section.text("idle_timeout"),
+            balance: section.text("balance"),
+            eject_after: section.number("eject_after"),
+            eject_for: section.text("eject_for"),
+            health: Health::read(section.section("health")),
         };
         section.finish();
         upstream
+    }
+}
+
+impl<'d> Health<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let health = Self {
+            span: section.span(),
+            path: section.text("path"),
+            has_path: section.has("path"),
+            tcp: section.flag("tcp"),
+            has_tcp: section.has("tcp"),
+            interval: section.text("interval"),
+            timeout: section.text("timeout"),
+            healthy_after: section.number("healthy_after"),
+            unhealthy_after: section.number("unhealthy_after"),
+        };
+        section.finish();
+        present.then_some(health)
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Server {
     pub max_head_bytes: usize,
     /// The most header fields of a request; 100 by default.
     pub max_header_fields: usize,
+    /// The most connections that are open at once; 65,536 by default.
+    pub max_connections: usize,
+    /// The most connections of one address that is no trusted proxy; no limit by default (`0`).
+    pub max_connections_per_address: Option<usize>,
     /// The certificate; plain HTTP by default.
     pub tls: Option<Tls>,
 }
@@ -78,6 +82,14 @@ impl Server {
             path_case: value::word(report, &raw.path_case, PathCase::Insensitive, &cases),
             max_head_bytes: value::number(report, &raw.max_head_bytes, 32 * 1024, 1024..=64 * 1024),
             max_header_fields: value::number(report, &raw.max_header_fields, 100, 10..=256),
+            max_connections: value::number(report, &raw.max_connections, 65_536, 16..=10_000_000),
+            max_connections_per_address: Some(value::number(
+                report,
+                &raw.max_connections_per_address,
+                0,
+                0..=10_000_000,
+            ))
+            .filter(|&most| most > 0),
             tls: raw.tls.as_ref().and_then(|tls| Tls::check(tls, folder, report)),
         }
     }

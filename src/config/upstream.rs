@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -10,6 +11,7 @@ use toml::Spanned;
 use super::raw;
 use super::report::{Finding, Report};
 use super::value;
+use crate::proxy::{Balance, Ejection, HealthCheck, MOST_SERVERS, Probe};
 
 /// A group of servers that serve the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,14 @@ pub struct Upstream {
     pub read_timeout: Duration,
     /// The longest time that the server takes no byte of the request; 30 s by default.
     pub write_timeout: Duration,
+    /// How long a connection is kept that no request uses; 60 s by default.
+    pub idle_timeout: Duration,
+    /// How requests are spread over the servers; in turn by default.
+    pub balance: Balance,
+    /// When a server that fails is left out; for 10 s after 5 failures by default.
+    pub ejection: Ejection,
+    /// How servers are checked; not at all by default.
+    pub health: Option<HealthCheck>,
 }
 
 /// One server of an upstream.
@@ -80,7 +90,62 @@ impl Upstream {
             connect_timeout: value::duration(report, &raw.connect_timeout, Duration::from_secs(2), connect),
             read_timeout: value::duration(report, &raw.read_timeout, default, io.clone()),
             write_timeout: value::duration(report, &raw.write_timeout, default, io),
+            idle_timeout: value::duration(report, &raw.idle_timeout, SECOND * 60, SECOND..=SECOND * 3600),
+            balance: value::word(
+                report,
+                &raw.balance,
+                Balance::RoundRobin,
+                &[("round_robin", Balance::RoundRobin), ("least_connections", Balance::LeastConnections)],
+            ),
+            ejection: Ejection {
+                after: times(report, &raw.eject_after, 5, 0..=1000),
+                length: value::duration(report, &raw.eject_for, SECOND * 10, ms(100)..=SECOND * 300),
+            },
+            health: raw.health.as_ref().map(|health| health_check(health, report)),
         }
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn times(report: &Report, given: &raw::Number, default: usize, range: RangeInclusive<usize>) -> u32 {
+    u32::try_from(value::number(report, given, default, range)).unwrap_or(u32::MAX)
+}
+
+fn health_check(raw: &raw::Health<'_>, report: &Report) -> HealthCheck {
+    let path = raw.path.as_ref().and_then(|path| {
+        let allowed = |b: u8| b.is_ascii_graphic() && b != b'#';
+        let valid = path.get_ref().starts_with('/') && path.get_ref().bytes().all(allowed);
+        if !valid || path.get_ref().len() > 1024 {
+            report.push(
+                Finding::error(path.span(), "this is not a path to ask for")
+                    .expected("a slash and up to 1023 visible ASCII characters, such as /healthz"),
+            );
+            return None;
+        }
+        Some(Box::from(*path.get_ref()))
+    });
+    let tcp = raw.tcp.as_ref().filter(|tcp| *tcp.get_ref());
+    if let (true, Some(tcp)) = (raw.has_path, tcp) {
+        report.push(
+            Finding::error(tcp.span(), "a check asks for a path or for a connection, not for both")
+                .help("remove `tcp`: a check that asks for a path needs a connection anyway".to_owned()),
+        );
+    }
+    // What is there and wrong has been reported.
+    if !raw.has_path && tcp.is_none() && (raw.tcp.is_some() || !raw.has_tcp) {
+        report.push(
+            Finding::error(raw.span.clone(), "this section does not say what a check asks for")
+                .expected("`path = \"/healthz\"`, or `tcp = true` to open a connection only"),
+        );
+    }
+    let ms = Duration::from_millis;
+    HealthCheck {
+        probe: path.map_or(Probe::Tcp, Probe::Http),
+        interval: value::duration(report, &raw.interval, SECOND * 5, ms(100)..=SECOND * 3600),
+        timeout: value::duration(report, &raw.timeout, SECOND, ms(10)..=SECOND * 60),
+        healthy_after: times(report, &raw.healthy_after, 2, 1..=1000),
+        unhealthy_after: times(report, &raw.unhealthy_after, 3, 1..=1000),
     }
 }
 
@@ -91,6 +156,12 @@ fn servers(raw: &raw::Upstream<'_>, own: &[SocketAddr], report: &Report) -> Vec<
             Finding::error(given.span(), "an upstream needs a server")
                 .expected("at least one URL, such as \"http://127.0.0.1:9000\"")
                 .whole_file(),
+        );
+    }
+    if given.get_ref().len() > MOST_SERVERS {
+        report.push(
+            Finding::error(given.span(), "these are too many servers")
+                .expected(format!("at most {MOST_SERVERS}; put a load balancer of their own before more")),
         );
     }
     let mut seen = HashSet::new();

@@ -7,9 +7,10 @@ use http::{HeaderValue, Method};
 use super::refusal::Reason;
 use super::route::{Captures, Kind};
 use super::scope_rule::{ScopeRules, ScopeText};
+use super::tenure::Tenure;
 use super::trail::{Step, Trail};
 use super::verify::Verified;
-use crate::model::{App, Installation, Store, Timestamp};
+use crate::model::{App, Installation, Store};
 
 /// The right to forward one request in a caller's name. Forwarding demands it, and only
 /// this module makes one.
@@ -42,9 +43,9 @@ impl Permit {
         self.0.scopes().header()
     }
 
-    /// When the credential ends; `None` for client credentials.
-    pub fn expires_at(&self) -> Option<Timestamp> {
-        self.0.expires_at
+    /// What to ask, later on, whether the permit would still be given.
+    pub fn tenure(&self) -> Tenure {
+        Tenure::new(&self.0)
     }
 }
 

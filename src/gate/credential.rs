@@ -135,12 +135,15 @@ pub(super) fn sent_store(headers: &HeaderMap) -> Result<Option<StoreId>, Reason>
 /// other request. A preflight never carries credentials; a browser sends each of the two headers once
 /// and filled.
 pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if method != Method::OPTIONS {
+        return None;
+    }
     let (Lines::One(_), Lines::One(asked)) =
         (Lines::of(headers, &ORIGIN), Lines::of(headers, &ACCESS_CONTROL_REQUEST_METHOD))
     else {
         return None;
     };
-    (method == Method::OPTIONS).then(|| Method::from_bytes(asked).ok()).flatten()
+    Method::from_bytes(asked).ok()
 }
 
 impl Presented<'_> {

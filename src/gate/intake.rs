@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::refusal::Reason;
 use crate::model::AddressList;
@@ -12,6 +12,8 @@ use crate::wire::field::{OwnedNames, connection_tokens};
 use crate::wire::forwarded;
 use crate::wire::host::Authority;
 use crate::wire::target::{Target, TargetError};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A request head as it came in. It has no `Debug`: its fields hold credentials.
 #[derive(Clone, Copy)]
@@ -73,7 +75,9 @@ pub(super) fn admit<'h>(
     };
     check_framing(raw.headers)?;
     check_nominations(raw.headers, owned)?;
-    let forwarded_for = raw.headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes());
+    // Looked up only when it is read, which is for trusted peers.
+    let forwarded_for = std::iter::once(raw.headers).flat_map(|headers| headers.get_all(X_FORWARDED_FOR));
+    let forwarded_for = forwarded_for.map(|line| line.as_bytes());
     let caller =
         forwarded::caller(raw.peer, forwarded_for, trusted_proxies).map_err(|_| Reason::Forwarded)?;
     Ok(Head { method: raw.method, target, host: host.as_str(), headers: raw.headers, caller })

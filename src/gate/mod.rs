@@ -14,6 +14,7 @@ mod pattern;
 mod refusal;
 mod route;
 mod scope_rule;
+mod tenure;
 mod trail;
 mod tree;
 mod verify;
@@ -28,6 +29,7 @@ pub use intake::{Head, HeadLimits, RawHead};
 pub use refusal::{Code, Reason};
 pub use route::{Access, Captures, Found, Kind, Kinds, PathCase, Route, RouteError, RouteTable, captures};
 pub use scope_rule::{ScopeRules, ScopeTemplate, ScopeTemplateError, ScopeText};
+pub use tenure::Tenure;
 pub use trail::{Step, Trail};
 pub use verify::{Challenge, Verified};
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 
 use super::route::Kinds;
+use crate::wire::head::HeadError;
 use crate::wire::session_token::SessionTokenError;
 use crate::wire::target::TargetError;
 
@@ -18,6 +19,9 @@ pub enum Reason {
     /// The request target has no normal form.
     #[error("the request target cannot be used: {0}")]
     Target(TargetError),
+    /// The head has a form that two readers could understand differently.
+    #[error("the request head is malformed: {0}")]
+    Syntax(HeadError),
     /// `Host` is missing, repeated or malformed (RFC 9112 section 3.2).
     #[error("the request needs exactly one valid Host")]
     Host,
@@ -244,6 +248,7 @@ impl Reason {
     pub fn code(&self) -> Code {
         match self {
             Self::Target(_)
+            | Self::Syntax(_)
             | Self::Host
             | Self::Framing
             | Self::Nominated
@@ -307,6 +312,7 @@ impl Reason {
                 ));
             }
             Self::Target(why) => return Cow::Owned(format!("Malformed request target: {why}.")),
+            Self::Syntax(why) => return Cow::Owned(format!("Malformed request head: {why}.")),
             Self::Host => "Exactly one valid Host header is required.",
             Self::Framing => "The request states the length of its body in more than one way.",
             Self::Nominated => "The Connection header may not name credential or identity headers.",

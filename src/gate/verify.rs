@@ -26,7 +26,18 @@ pub struct Verified {
     pub(super) installation: Arc<Installation>,
     pub(super) store: Arc<Store>,
     pub(super) scopes: Granted,
-    pub(super) expires_at: Option<Timestamp>,
+    pub(super) proof: Proof,
+}
+
+/// What the caller proved, for as long as somebody asks whether it still counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Proof {
+    /// The secret at this position of the app's record.
+    Secret(usize),
+    /// The opaque token with this digest.
+    Token(TokenDigest),
+    /// A session token that ends then.
+    Session(Timestamp),
 }
 
 /// The scopes in force: a token never reaches further than its installation.
@@ -120,14 +131,15 @@ fn client<D: Directory>(
     }
     check_address(&app, with)?;
     let secret = secret.ok_or(Reason::WrongSecret)?;
-    match compare(&app, secret, with) {
-        SecretMatch::Equal => trail.step(Step::SecretEqual),
-        SecretMatch::Different => return Err(Reason::WrongSecret.into()),
-        SecretMatch::Unproved => {
+    let position = match compare(&app, secret, with) {
+        Ok(position) => position,
+        Err(SecretMatch::Equal | SecretMatch::Different) => return Err(Reason::WrongSecret.into()),
+        Err(SecretMatch::Unproved) => {
             let secret = Secret::new(String::from_utf8_lossy(secret).into_owned());
             return Err(Unverified::Unproved(Challenge { app, secret }));
         }
-    }
+    };
+    trail.step(Step::SecretEqual);
     let store_id = credential::store_of_client(with.headers, with.query)?;
     let installation = with.directory.installation(app.app_id, store_id)?;
     let installation = installation.filter(|found| found.status == InstallationStatus::Active);
@@ -135,23 +147,27 @@ fn client<D: Directory>(
     trail.step(Step::Installation(&installation));
     let store = with.directory.store(store_id)?.ok_or(Reason::NotInstalled)?;
     check_store(&store, trail)?;
-    let kind = Kind::ClientCredentials;
-    Ok(Verified { kind, app, installation, store, scopes: Granted::Installation, expires_at: None })
+    let (kind, proof) = (Kind::ClientCredentials, Proof::Secret(position));
+    Ok(Verified { kind, app, installation, store, scopes: Granted::Installation, proof })
 }
 
-fn compare<D>(app: &App, secret: &[u8], with: &Circumstances<'_, D>) -> SecretMatch {
+/// The position of the generation that `secret` equals, or why there is none.
+fn compare<D>(app: &App, secret: &[u8], with: &Circumstances<'_, D>) -> Result<usize, SecretMatch> {
     let mut outcome = SecretMatch::Different;
-    for generation in app.secrets.iter().filter(|generation| !generation.is_expired(with.now)) {
+    for (position, generation) in app.secrets.iter().enumerate() {
+        if generation.is_expired(with.now) {
+            continue;
+        }
         match generation.compare(secret, with.proof_key) {
             SecretMatch::Equal => {
                 generation.note_use(with.now);
-                return SecretMatch::Equal;
+                return Ok(position);
             }
             SecretMatch::Unproved => outcome = SecretMatch::Unproved,
             SecretMatch::Different => {}
         }
     }
-    outcome
+    Err(outcome)
 }
 
 fn opaque<D: Directory>(
@@ -159,7 +175,8 @@ fn opaque<D: Directory>(
     with: &Circumstances<'_, D>,
     trail: &mut impl Trail,
 ) -> Result<Verified, Unverified> {
-    let token = with.directory.access_token(&TokenDigest::of(token))?.ok_or(Reason::UnknownToken)?;
+    let digest = TokenDigest::of(token);
+    let token = with.directory.access_token(&digest)?.ok_or(Reason::UnknownToken)?;
     trail.step(Step::Token(&token));
     if token.revoked {
         return Err(Reason::RevokedToken.into());
@@ -177,13 +194,13 @@ fn opaque<D: Directory>(
     check_address(&app, with)?;
     let installation = with.directory.installation(token.app_id, token.store_id)?;
     let installation = installation.ok_or(Reason::TokenWithoutInstallation)?;
-    let (store, expires_at) = (token.store_id, Some(token.expires_at));
+    let (store, proof) = (token.store_id, Proof::Token(digest));
     let scopes = match &token.scopes {
         None => Granted::Installation,
         Some(own) if own.is_subset(&installation.scopes) => Granted::Token(token),
         Some(own) => Granted::Both(own.intersection(&installation.scopes)),
     };
-    in_store(Kind::Bearer, app, installation, store, scopes, expires_at, with, trail)
+    in_store(Kind::Bearer, app, installation, store, scopes, proof, with, trail)
 }
 
 fn session<D: Directory>(
@@ -210,8 +227,8 @@ fn session<D: Directory>(
     if app.status == AppStatus::Disabled {
         return Err(Reason::TokenWithoutInstallation.into());
     }
-    let (store, expires_at) = (claims.store_id, Some(claims.expires_at));
-    in_store(Kind::Session, app, installation, store, Granted::Installation, expires_at, with, trail)
+    let (store, proof) = (claims.store_id, Proof::Session(claims.expires_at));
+    in_store(Kind::Session, app, installation, store, Granted::Installation, proof, with, trail)
 }
 
 /// The checks that both kinds of token share, once the app is known.
@@ -222,7 +239,7 @@ fn in_store<D: Directory>(
     installation: Arc<Installation>,
     store_id: StoreId,
     scopes: Granted,
-    expires_at: Option<Timestamp>,
+    proof: Proof,
     with: &Circumstances<'_, D>,
     trail: &mut impl Trail,
 ) -> Result<Verified, Unverified> {
@@ -234,7 +251,7 @@ fn in_store<D: Directory>(
     check_store(&store, trail)?;
     match credential::sent_store(with.headers)? {
         Some(sent) if sent != store_id => Err(Reason::StoreMismatch.into()),
-        _ => Ok(Verified { kind, app, installation, store, scopes, expires_at }),
+        _ => Ok(Verified { kind, app, installation, store, scopes, proof }),
     }
 }
 

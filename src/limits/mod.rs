@@ -4,6 +4,8 @@
 
 mod bucket;
 mod failures;
+mod places;
 
 pub use bucket::{Bucket, Rate};
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
+pub use places::{Place, Places};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -25,21 +25,7 @@ pub(super) async fn refuse(
     request_id: &HeaderValue,
     keep: bool,
 ) -> pingora::Result<()> {
-    let body = reason.body(request_id.to_str().unwrap_or_default());
-    let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
-    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
-    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    head.insert_header(X_REQUEST_ID, request_id.clone())?;
-    if let Some(challenge) = reason.challenge() {
-        head.insert_header(WWW_AUTHENTICATE, challenge)?;
-    }
-    if let Some(seconds) = reason.retry_after() {
-        head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
-    }
-    if let Some(allow) = reason.allow() {
-        head.insert_header(ALLOW, allow)?;
-    }
+    let (head, body) = build(reason, request_id)?;
     // A client that waits for 100 (Continue) will not send its body now: nothing could be drained.
     if !keep || session.req_header().headers.contains_key(EXPECT) {
         session.set_keepalive(None);
@@ -57,4 +43,38 @@ pub(super) async fn refuse(
         let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
     }
     Ok(())
+}
+
+/// The head and the body of a refusal.
+fn build(reason: &Reason, request_id: &HeaderValue) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
+    let body = reason.body(request_id.to_str().unwrap_or_default());
+    let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header(X_REQUEST_ID, request_id.clone())?;
+    if let Some(challenge) = reason.challenge() {
+        head.insert_header(WWW_AUTHENTICATE, challenge)?;
+    }
+    if let Some(seconds) = reason.retry_after() {
+        head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
+    }
+    if let Some(allow) = reason.allow() {
+        head.insert_header(ALLOW, allow)?;
+    }
+    Ok((head, body))
+}
+
+/// A refusal as the bytes of an HTTP/1.1 response that ends the connection.
+pub(super) fn closing(reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
+    let Ok((mut head, body)) = build(reason, request_id) else { return Vec::new() };
+    let status = head.status;
+    let mut bytes =
+        format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let _ = head.insert_header(CONNECTION, HeaderValue::from_static("close"));
+    for (name, value) in &head.headers {
+        bytes.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    }
+    bytes.push_str("\r\n");
+    [bytes.into_bytes(), body].concat()
 }

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use super::guard::InFlightRequest;
+use super::attempt::Attempts;
+use super::in_flight::InFlightRequest;
+use super::leash::{Leash, OnLeash};
+use super::peer::Peer;
 use crate::gate::{Kind, Pass, Reason, Step, Trail};
 use crate::model::{App, Store};
 
@@ -15,16 +18,19 @@ use crate::model::{App, Store};
 pub struct Context {
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
+    pub(super) peer: Peer,
+    /// `None` for HTTP/2, whose streams share a connection.
+    pub(super) leash: Option<Arc<Leash>>,
+    /// Its entry in the book, once it may live long.
+    pub(super) on_leash: Option<OnLeash>,
     /// The caller's address, once the head was admitted.
     pub(super) caller: Option<IpAddr>,
-    pub(super) trusted_peer: bool,
     /// Path and query as they are forwarded, where that is not what came in.
     pub(super) rewritten: Option<http::Uri>,
-    pub(super) host: Option<HeaderValue>,
     pub(super) upstream: usize,
     pub(super) pass: Option<Pass>,
     pub(super) refused: Option<Reason>,
-    pub(super) attempts: u32,
+    pub(super) attempts: Attempts,
     pub(super) sent_upstream: Option<Instant>,
     pub(super) first_byte: Option<Instant>,
     pub(super) known: Known,
@@ -64,27 +70,27 @@ pub enum Outcome {
     Broken,
 }
 
-/// The record of one request, for metrics and the access log.
+/// The record of one request that ended, for metrics and the access log.
 #[derive(Debug)]
-pub struct Record {
+pub struct Record<'r> {
     /// `X-Request-Id`.
-    pub request_id: HeaderValue,
+    pub request_id: &'r HeaderValue,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it was refused.
-    pub reason: Option<Reason>,
+    pub reason: Option<&'r Reason>,
     /// The status sent to the client; 0 when none was.
     pub status: u16,
     /// The method.
-    pub method: http::Method,
+    pub method: &'r http::Method,
     /// The position of the route.
     pub route: Option<usize>,
     /// The kind of credential presented.
     pub kind: Option<Kind>,
     /// The app that was found; not necessarily proved.
-    pub app: Option<Arc<App>>,
+    pub app: Option<&'r App>,
     /// The store that the request acted on.
-    pub store: Option<Arc<Store>>,
+    pub store: Option<&'r Store>,
     /// The caller's address.
     pub caller: Option<IpAddr>,
     /// From the complete head to the end of the answer.

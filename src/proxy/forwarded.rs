@@ -1,30 +1,36 @@
 //! The headers that say who called and what was asked: request id and `X-Forwarded-*`. Built from
 //! parsed values; what the client sent counts only when the peer is a trusted proxy.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
 
 use super::answer::X_REQUEST_ID;
+use super::peer::Peer;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The longest request id taken over from a trusted proxy, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Makes request ids: 32 hexadecimal digits, unique to the process and the request.
+/// Request ids: 32 hexadecimal digits, unique to the process and the request.
 #[derive(Debug)]
-pub(super) struct RequestIds {
+pub struct RequestIds {
     process: u64,
     next: AtomicU64,
 }
 
 impl RequestIds {
-    pub(super) fn new() -> Result<Self, getrandom::Error> {
+    /// Seeds the ids of this process.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's error when it has no randomness to give.
+    pub fn new() -> Result<Self, getrandom::Error> {
         let (mut process, mut first) = ([0; 8], [0; 8]);
         getrandom::fill(&mut process)?;
         getrandom::fill(&mut first)?;
@@ -41,7 +47,9 @@ impl RequestIds {
         let mut text = [0u8; 32];
         let bytes = (u128::from(self.process) << 64 | u128::from(mixed)).to_be_bytes();
         data_encoding::HEXLOWER.encode_mut(&bytes, &mut text);
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        // Shared from the start: upstream, client and log each have a copy of the handle only.
+        let text = Bytes::from_owner(text);
+        HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
 }
 
@@ -56,47 +64,36 @@ pub(super) fn sent_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Where a request came from.
 pub(super) struct Origin<'a> {
-    pub(super) peer: IpAddr,
-    pub(super) trusted_peer: bool,
+    pub(super) peer: &'a Peer,
     pub(super) tls: bool,
-    pub(super) host: Option<&'a HeaderValue>,
     pub(super) request_id: &'a HeaderValue,
 }
 
-/// Sets request id and `X-Forwarded-*` on the request to the upstream.
-pub(super) fn set(request: &mut RequestHeader, origin: &Origin<'_>) -> pingora::Result<()> {
-    request.insert_header(X_REQUEST_ID, origin.request_id.clone())?;
-    let chain = if origin.trusted_peer { chain(&request.headers) } else { String::new() };
-    request.insert_header(FOR, append(chain, origin.peer.to_canonical()))?;
-    let sent = |name: &HeaderName| origin.trusted_peer && request.headers.contains_key(name);
-    let (has_proto, has_host) = (sent(&PROTO), sent(&HOST));
-    if !has_proto {
-        let proto = HeaderValue::from_static(if origin.tls { "https" } else { "http" });
-        request.insert_header(PROTO, proto)?;
+/// Sets request id and `X-Forwarded-*` on the request to the upstream, which has its checked Host.
+pub(super) fn set(headers: &mut HeaderMap, origin: &Origin<'_>) {
+    let peer = origin.peer;
+    headers.insert(X_REQUEST_ID, origin.request_id.clone());
+    let addresses = if peer.is_trusted { chain(headers, peer) } else { peer.text.clone() };
+    headers.insert(FOR, addresses);
+    if !(peer.is_trusted && headers.contains_key(&PROTO)) {
+        headers.insert(PROTO, HeaderValue::from_static(if origin.tls { "https" } else { "http" }));
     }
-    match origin.host {
-        Some(host) if !has_host => request.insert_header(HOST, host.clone()),
-        _ => Ok(()),
+    if !(peer.is_trusted && headers.contains_key(&FORWARDED_HOST))
+        && let Some(host) = headers.get(HOST).cloned()
+    {
+        headers.insert(FORWARDED_HOST, host);
     }
 }
 
-/// The addresses that trusted proxies passed on; the gate has checked that they are addresses.
-fn chain(headers: &HeaderMap) -> String {
-    let mut chain = String::new();
-    for line in headers.get_all(&FOR).iter().filter_map(|line| line.to_str().ok()) {
+/// The addresses that trusted proxies passed on, and the peer's. The gate has checked that they are
+/// addresses.
+fn chain(headers: &HeaderMap, peer: &Peer) -> HeaderValue {
+    let mut chain = Vec::new();
+    for line in headers.get_all(&FOR).iter().chain([&peer.text]) {
         if !chain.is_empty() {
-            chain.push_str(", ");
+            chain.extend_from_slice(b", ");
         }
-        chain.push_str(line.trim());
+        chain.extend_from_slice(line.as_bytes().trim_ascii());
     }
-    chain
-}
-
-fn append(mut chain: String, peer: IpAddr) -> HeaderValue {
-    use std::fmt::Write;
-    if !chain.is_empty() {
-        chain.push_str(", ");
-    }
-    let _ = write!(chain, "{peer}"); // writing to a String cannot fail
-    HeaderValue::try_from(chain).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    HeaderValue::from_maybe_shared(Bytes::from(chain)).unwrap_or_else(|_| peer.text.clone())
 }

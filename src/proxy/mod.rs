@@ -3,14 +3,27 @@
 //! nothing itself.
 
 mod answer;
+mod attempt;
+mod balance;
 mod context;
+mod door;
 mod forwarded;
-mod guard;
+mod health;
 mod hop;
+mod in_flight;
+mod leash;
+mod peer;
+mod plain;
 mod service;
 mod upstream;
 
+pub use attempt::MOST_ATTEMPTS;
+pub use balance::{Balance, Ejection, MOST_SERVERS};
 pub use context::{Outcome, Record};
-pub use guard::{Guarded, InFlight};
-pub use service::{Recorder, StoreProxy};
-pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamTimeouts, Upstreams};
+pub use door::{Door, DoorLimits};
+pub use forwarded::RequestIds;
+pub use health::{HealthCheck, Probe};
+pub use in_flight::InFlight;
+pub use leash::LeashBook;
+pub use service::{Parts, Recorder, StoreProxy};
+pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};

@@ -13,11 +13,15 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::answer::{self, X_REQUEST_ID};
+use super::answer;
+use super::attempt::Attempts;
 use super::context::{Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
-use super::guard::{self, InFlight, Reused};
 use super::hop;
+use super::in_flight::InFlight;
+use super::leash::{AtDoor, LeashBook};
+use super::peer::Peer;
+use super::plain;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
@@ -30,22 +34,38 @@ const PROOF_ROUNDS: usize = 3;
 /// How long a client may take for each read of its body and each write of its answer.
 const CLIENT_IO: Duration = Duration::from_secs(60);
 
+/// Header fields that are set on a forwarded request: the request id, three `X-Forwarded-*`, six of identity.
+const SET_AT_MOST: usize = 10;
+
 /// Where the record of each request goes.
 pub trait Recorder: Send + Sync + 'static {
-    /// Takes the record of a request that ended. Called on a request thread: it must not block.
-    fn record(&self, record: Record);
+    /// Notes a request that ended. Called on a request thread: it must not wait for anything slow.
+    fn record(&self, record: &Record<'_>);
 }
 
 /// The gateway as a Pingora proxy.
-pub struct StoreProxy<D> {
-    gate: Gate,
-    directory: D,
-    hasher: Hasher,
-    budgets: FailureBudgets,
-    upstreams: Arc<Upstreams>,
-    recorder: Arc<dyn Recorder>,
-    in_flight: Arc<InFlight>,
-    request_ids: RequestIds,
+pub struct StoreProxy<D>(Parts<D>);
+
+/// What the proxy works with.
+pub struct Parts<D> {
+    /// The engine.
+    pub gate: Gate,
+    /// The records.
+    pub directory: D,
+    /// The bcrypt workers.
+    pub hasher: Hasher,
+    /// The budgets of failed attempts.
+    pub budgets: FailureBudgets,
+    /// Where requests go.
+    pub upstreams: Arc<Upstreams>,
+    /// Where their records go.
+    pub recorder: Arc<dyn Recorder>,
+    /// The count of requests under way.
+    pub in_flight: Arc<InFlight>,
+    /// The ids of requests.
+    pub request_ids: Arc<RequestIds>,
+    /// The requests that may live long.
+    pub leashes: Arc<LeashBook>,
 }
 
 /// What becomes of a request, without borrowing it.
@@ -57,21 +77,8 @@ enum Next {
 
 impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// Puts the parts together.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's error when it has no randomness to give.
-    pub fn new(
-        gate: Gate,
-        directory: D,
-        hasher: Hasher,
-        budgets: FailureBudgets,
-        upstreams: Arc<Upstreams>,
-        recorder: Arc<dyn Recorder>,
-        in_flight: Arc<InFlight>,
-    ) -> Result<Self, getrandom::Error> {
-        let request_ids = RequestIds::new()?;
-        Ok(Self { gate, directory, hasher, budgets, upstreams, recorder, in_flight, request_ids })
+    pub fn new(parts: Parts<D>) -> Self {
+        Self(parts)
     }
 
     /// Admits and decides on the records of this moment.
@@ -87,17 +94,13 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             target: request.raw_path(),
             authority,
             headers: &request.headers,
-            peer: peer(session),
+            peer: context.peer.address,
         };
-        let head = match self.gate.admit(&raw) {
+        let head = match self.0.gate.admit(&raw) {
             Ok(head) => head,
             Err(reason) => return Next::Refuse(reason),
         };
-        if hop::has_two_framings(session) {
-            return Next::Refuse(Reason::Framing);
-        }
         context.caller = Some(head.caller);
-        context.host = HeaderValue::from_str(head.host).ok();
         if head.target.is_changed() {
             // Not as a URI reference, in which a path that begins with two slashes is a host.
             match http::uri::PathAndQuery::try_from(&*head.target.path_and_query()) {
@@ -106,28 +109,25 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             }
         }
         context.known = Known::default();
-        match self.gate.decide(&head, &self.directory, Timestamp::now(), &mut context.known) {
+        match self.0.gate.decide(&head, &self.0.directory, Timestamp::now(), &mut context.known) {
             Decision::Forward(route, pass) => Next::Forward { upstream: route.upstream, pass },
             Decision::Prove(challenge) => Next::Prove(challenge),
             Decision::Refuse(reason) => Next::Refuse(reason),
         }
     }
 
-    /// Decides; where bcrypt is needed, has it computed and decides anew.
-    async fn settle(&self, session: &Session, context: &mut Context) -> Result<(usize, Pass), Reason>
-    where
-        Session: Sync,
-    {
+    /// Has a secret proved and decides anew.
+    async fn prove(
+        &self,
+        mut challenge: Challenge,
+        session: &Session,
+        context: &mut Context,
+    ) -> Result<(usize, Pass), Reason> {
         for _ in 0..PROOF_ROUNDS {
-            let challenge = match self.decide(session, context) {
-                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
-                Next::Refuse(reason) => return Err(self.charged(reason, context)),
-                Next::Prove(challenge) => challenge,
-            };
-            let address = context.caller.unwrap_or(peer(session));
-            let fee = self.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
+            let address = context.caller.unwrap_or(context.peer.address);
+            let fee = self.0.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
             let fee = fee.map_err(Reason::TooManyFailures)?;
-            match self.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
+            match self.0.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
                 Verdict::Proved => fee.refund(),
                 Verdict::Wrong => return Err(Reason::WrongSecret),
                 Verdict::Saturated => {
@@ -135,14 +135,35 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                     return Err(Reason::Saturated);
                 }
             }
+            challenge = match self.decide(session, context) {
+                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
+                Next::Refuse(reason) => return Err(self.charged(reason, context)),
+                Next::Prove(challenge) => challenge,
+            };
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
+    }
+
+    /// Puts a request that may live long on its leash: an upgrade, or an answer whose end nobody has
+    /// told. Others are over before a credential could end.
+    fn follow_credential(&self, response: &ResponseHeader, context: &mut Context) {
+        let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        let endless = !response.headers.contains_key(http::header::CONTENT_LENGTH);
+        let (Some(Pass::Permitted(permit)), Some(leash)) = (&context.pass, &context.leash) else { return };
+        if !upgraded && !endless {
+            return;
+        }
+        if upgraded {
+            leash.note_websocket();
+        }
+        let caller = context.caller.unwrap_or(context.peer.address);
+        context.on_leash = Some(self.0.leashes.enter(Arc::clone(leash), permit.tenure(), caller));
     }
 
     /// A failed attempt counts against its address; past the budget it is answered 429.
     fn charged(&self, reason: Reason, context: &Context) -> Reason {
         let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
-        match context.caller.filter(|_| failed).map(|caller| self.budgets.charge(caller, Instant::now())) {
+        match context.caller.filter(|_| failed).map(|caller| self.0.budgets.charge(caller, Instant::now())) {
             Some(Err(wait)) => Reason::TooManyFailures(wait),
             _ => reason,
         }
@@ -151,7 +172,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
 
 fn peer(session: &Session) -> IpAddr {
     let address = session.client_addr().and_then(|address| address.as_inet());
-    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
 }
 
 #[async_trait]
@@ -162,18 +183,19 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         Context {
             started: Instant::now(),
             request_id: HeaderValue::from_static("-"),
+            peer: Peer::unknown(),
+            leash: None,
+            on_leash: None,
             caller: None,
-            trusted_peer: false,
             rewritten: None,
-            host: None,
             upstream: 0,
             pass: None,
             refused: None,
-            attempts: 0,
+            attempts: Attempts::default(),
             sent_upstream: None,
             first_byte: None,
             known: Known::default(),
-            _in_flight: self.in_flight.enter(),
+            _in_flight: self.0.in_flight.enter(),
         }
     }
 
@@ -185,30 +207,40 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         session: &mut Session,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        guard::head_is_complete();
         session.set_read_timeout(Some(CLIENT_IO));
         session.set_write_timeout(Some(CLIENT_IO));
-        context.trusted_peer = self.gate.settings().trusted_proxies.contains(peer(session));
-        let sent = if context.trusted_peer {
+        if session.is_http2() {
+            // The door sees connections, not streams.
+            context.peer = Peer::new(peer(session), &self.0.gate.settings().trusted_proxies);
+        }
+        let sent = if context.peer.is_trusted {
             forwarded::sent_request_id(&session.req_header().headers)
         } else {
             None
         };
-        context.request_id = sent.unwrap_or_else(|| self.request_ids.next());
+        context.request_id = sent.unwrap_or_else(|| self.0.request_ids.next());
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-        match self.settle(session, context).await {
+        let settled = match self.decide(session, context) {
+            Next::Forward { upstream, pass } => Ok((upstream, pass)),
+            Next::Refuse(reason) => Err(self.charged(reason, context)),
+            // Boxed, as is the refusal: what is rare should not make this future large.
+            Next::Prove(challenge) => Box::pin(self.prove(challenge, session, context)).await,
+        };
+        match settled {
             Ok((upstream, pass)) => {
                 context.upstream = upstream;
                 context.pass = Some(pass);
+                plain::forget_spelling(session.req_header_mut());
                 Ok(false)
             }
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
                 let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
-                let answered = answer::refuse(session, &reason, &context.request_id, keep).await;
+                let refusal = answer::refuse(session, &reason, &context.request_id, keep);
+                let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
             }
@@ -216,8 +248,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        context.attempts += 1;
-        let peer = self.upstreams.peer(context.upstream);
+        let peer = self.0.upstreams.next(context.upstream, &mut context.attempts, context.started);
         peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -231,23 +262,24 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         let Some(pass) = &context.pass else {
             return Error::e_explain(ErrorType::InternalError, "no decision was taken");
         };
+        let mut head = plain::take(request);
         if let Some(uri) = &context.rewritten {
-            request.set_uri(uri.clone());
+            head.uri = uri.clone();
         }
-        for name in self.gate.strip(&request.headers, pass, context.trusted_peer) {
-            request.remove_header(&name);
+        for name in self.0.gate.strip(&head.headers, pass, context.peer.is_trusted) {
+            head.headers.remove(&name);
         }
+        head.headers.reserve(SET_AT_MOST);
         let origin = Origin {
-            peer: peer(session),
-            trusted_peer: context.trusted_peer,
+            peer: &context.peer,
             tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
-            host: context.host.as_ref(),
             request_id: &context.request_id,
         };
-        forwarded::set(request, &origin)?;
-        for (name, value) in self.gate.identity(pass) {
-            request.insert_header(name, value)?;
+        forwarded::set(&mut head.headers, &origin);
+        for (name, value) in self.0.gate.identity(pass) {
+            head.headers.insert(name, value);
         }
+        *request = RequestHeader::from(head);
         context.sent_upstream = Some(Instant::now());
         Ok(())
     }
@@ -259,8 +291,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         context: &mut Context,
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
+        self.follow_credential(response, context);
+        self.0.upstreams.answered(context.upstream, &context.attempts);
         hop::clean(response);
-        response.insert_header(X_REQUEST_ID, context.request_id.clone())
+        response.insert_header("X-Request-Id", context.request_id.clone())
     }
 
     fn fail_to_connect(
@@ -271,7 +305,25 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent: another server may be tried, each at most once.
-        error.set_retry((context.attempts as usize) < self.upstreams.size(context.upstream));
+        error.set_retry(self.0.upstreams.unconnected(context.upstream, &mut context.attempts, &error));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if context.first_byte.is_some() {
+            error.set_retry(false);
+            return error;
+        }
+        let repeatable =
+            session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        self.0.upstreams.unanswered(context.upstream, &mut context.attempts, &mut error, reused, repeatable);
         error
     }
 
@@ -333,17 +385,17 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             (Some(sent), Some(first)) => Some(first.saturating_duration_since(sent)),
             _ => None,
         };
-        let known = std::mem::take(&mut context.known);
-        self.recorder.record(Record {
-            request_id: context.request_id.clone(),
+        let known = &context.known;
+        self.0.recorder.record(&Record {
+            request_id: &context.request_id,
             outcome,
-            reason: context.refused.take(),
+            reason: context.refused.as_ref(),
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
-            method: session.req_header().method.clone(),
+            method: &session.req_header().method,
             route: known.route,
             kind: known.kind,
-            app: known.app,
-            store: known.store,
+            app: known.app.as_deref(),
+            store: known.store.as_deref(),
             caller: context.caller,
             total: context.started.elapsed(),
             upstream,
@@ -352,7 +404,16 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         });
     }
 
-    fn persist_connection_context(&self, _: &Session, _: &Context) -> Option<Box<dyn Any + Send + Sync>> {
-        Some(Box::new(Reused))
+    /// The door tells who is at the other end, once for each request.
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        context: &mut Context,
+        at_door: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(at_door) = at_door.downcast::<AtDoor>() {
+            context.peer = at_door.peer;
+            context.leash = Some(at_door.leash);
+        }
     }
 }

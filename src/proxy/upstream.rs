@@ -2,25 +2,33 @@
 //! since Pingora would resolve them blocking and panic on failure.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
+use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
+use tokio::task::JoinSet;
+
+use super::balance::{self, Balance, Ejection, MOST_SERVERS, Standing, State, Turn};
+use super::health::{self, HealthCheck};
 
 /// How often host names are resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
-
-/// How long an idle connection to an upstream is kept.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// A named upstream, as configured.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: Box<str>,
-    /// Its servers; requests take turns.
+    /// Its servers.
     pub servers: Vec<UpstreamServer>,
+    /// How requests are spread over them.
+    pub balance: Balance,
+    /// When a server that fails is left out.
+    pub ejection: Ejection,
+    /// How servers are checked; not at all by default.
+    pub health: Option<HealthCheck>,
     /// How long it may take.
     pub timeouts: UpstreamTimeouts,
 }
@@ -34,6 +42,8 @@ pub struct UpstreamTimeouts {
     pub read: Duration,
     /// For each write of the request.
     pub write: Duration,
+    /// How long a connection is kept that no request uses.
+    pub idle: Duration,
 }
 
 /// One server of an upstream.
@@ -58,34 +68,85 @@ pub enum Scheme {
 
 /// All upstreams, ready to serve.
 #[derive(Debug)]
-pub struct Upstreams(Vec<Prepared>);
+pub struct Upstreams {
+    all: Vec<Prepared>,
+    /// What the times of the servers' standings count from.
+    epoch: Instant,
+}
 
+/// One upstream, and what happened to it.
 #[derive(Debug)]
-struct Prepared {
-    upstream: Upstream,
+pub(super) struct Prepared {
+    pub(super) upstream: Upstream,
     turn: AtomicUsize,
     /// One entry per resolved address; replaced whole.
-    peers: RwLock<Arc<[HttpPeer]>>,
+    servers: RwLock<Arc<[Arc<Server>]>>,
+    /// Ejections happen one at a time, so that they can count each other.
+    ejecting: Mutex<()>,
+    ejections: AtomicU64,
+    pub(super) connect_failures: AtomicU64,
+    pub(super) retries: AtomicU64,
+}
+
+/// One address of an upstream. It outlives a new resolution that finds it again.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) peer: HttpPeer,
+    pub(super) configured: UpstreamServer,
+    pub(super) address: SocketAddr,
+    pub(super) standing: Standing,
+}
+
+/// An upstream as the metrics show it. The counts are since the start.
+#[derive(Debug)]
+pub struct UpstreamStatus<'u> {
+    /// Its name in the configuration.
+    pub name: &'u str,
+    /// Servers that requests are sent to.
+    pub up: usize,
+    /// Servers left out because requests failed.
+    pub ejected: usize,
+    /// Servers left out because their checks failed.
+    pub down: usize,
+    /// Ejections, those after a failed trial included.
+    pub ejections: u64,
+    /// Connections that could not be opened.
+    pub connect_failures: u64,
+    /// Attempts after the first one of a request.
+    pub retries: u64,
 }
 
 impl Upstreams {
     /// Prepares the upstreams and resolves their names once. A name that cannot be resolved yet is
     /// no error here: its requests get 502 until it can.
     pub async fn prepare(upstreams: Vec<Upstream>) -> Self {
-        let mut prepared = Vec::with_capacity(upstreams.len());
+        let mut all = Vec::with_capacity(upstreams.len());
         for upstream in upstreams {
-            let peers = RwLock::new(Arc::from([]));
-            let one = Prepared { upstream, turn: AtomicUsize::new(0), peers };
+            let one = Prepared {
+                upstream,
+                turn: AtomicUsize::new(0),
+                servers: RwLock::new(Arc::from([])),
+                ejecting: Mutex::new(()),
+                ejections: AtomicU64::new(0),
+                connect_failures: AtomicU64::new(0),
+                retries: AtomicU64::new(0),
+            };
             one.resolve().await;
-            prepared.push(one);
+            all.push(one);
         }
-        Self(prepared)
+        Self { all, epoch: Instant::now() }
     }
 
-    /// Keeps resolving host names until the task is dropped. Does nothing where all servers are
-    /// addresses.
-    pub async fn keep_resolved(self: Arc<Self>) {
-        let named: Vec<&Prepared> = self.0.iter().filter(|one| one.has_names()).collect();
+    /// Keeps host names resolved and servers checked, until the task is dropped.
+    pub async fn maintain(self: Arc<Self>, conf: Arc<ServerConf>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&self).keep_resolved());
+        health::spawn(&self, &conf, &mut tasks);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn keep_resolved(self: Arc<Self>) {
+        let named: Vec<&Prepared> = self.all.iter().filter(|one| one.has_names()).collect();
         if named.is_empty() {
             return;
         }
@@ -99,34 +160,104 @@ impl Upstreams {
         }
     }
 
-    /// The next server of an upstream; `None` while no name of it can be resolved.
-    pub(super) fn peer(&self, upstream: usize) -> Option<HttpPeer> {
-        let one = self.0.get(upstream)?;
-        let peers = one.peers.read().unwrap_or_else(PoisonError::into_inner);
-        let turn = one.turn.fetch_add(1, Ordering::Relaxed);
-        peers.get(turn.checked_rem(peers.len())?).cloned()
+    /// The state of every upstream at this moment.
+    pub fn status(&self) -> impl Iterator<Item = UpstreamStatus<'_>> {
+        self.all.iter().map(Prepared::status)
     }
 
-    /// How many addresses an upstream has now.
-    pub(super) fn size(&self, upstream: usize) -> usize {
-        self.0.get(upstream).map_or(0, |one| one.peers.read().unwrap_or_else(PoisonError::into_inner).len())
+    pub(super) fn all(&self) -> &[Prepared] {
+        &self.all
+    }
+
+    /// Milliseconds on the clock of the standings.
+    pub(super) fn clock(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX / 2)
     }
 }
 
 impl Prepared {
+    /// The servers as they are known now.
+    pub(super) fn servers(&self) -> Arc<[Arc<Server>]> {
+        Arc::clone(&self.servers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A server for the next attempt of a request that has been to `tried`, with its position; `None` while
+    /// no name can be resolved.
+    pub(super) fn choose(&self, tried: u64, now: u64) -> Option<(usize, Arc<Server>, Turn)> {
+        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
+        let (balance, ejection) = (self.upstream.balance, self.upstream.ejection);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let standing = |index: usize| &servers[index].standing;
+        let (index, turn) = balance::choose(servers.len(), standing, balance, ejection, tried, turn, now)?;
+        Some((index, Arc::clone(&servers[index]), turn))
+    }
+
+    /// How many addresses there are now.
+    pub(super) fn size(&self) -> usize {
+        self.servers.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// An attempt got no answer, for which the server is to blame.
+    pub(super) fn failed(&self, server: &Arc<Server>, turn: Turn, now: u64) {
+        let ejection = self.upstream.ejection;
+        if !server.standing.failed(turn, ejection) {
+            return;
+        }
+        let _alone = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let servers = self.servers();
+        let standing = |index: usize| &servers[index].standing;
+        let Some(index) = servers.iter().position(|other| Arc::ptr_eq(other, server)) else { return };
+        if let Some(length) = balance::eject(servers.len(), standing, index, ejection, turn, now) {
+            self.ejections.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                upstream = &*self.upstream.name,
+                server = %server.address,
+                "ejected for {}: requests failed there",
+                humantime::format_duration(length)
+            );
+        }
+    }
+
+    /// The server answered.
+    pub(super) fn answered(&self, server: &Server, turn: Turn) {
+        if server.standing.answered(turn) {
+            tracing::info!(upstream = &*self.upstream.name, server = %server.address, "readmitted");
+        }
+    }
+
+    fn status(&self) -> UpstreamStatus<'_> {
+        let servers = self.servers();
+        let count = |state| servers.iter().filter(|server| server.standing.state() == state).count();
+        UpstreamStatus {
+            name: &self.upstream.name,
+            up: count(State::Up),
+            ejected: count(State::Ejected),
+            down: count(State::Down),
+            ejections: self.ejections.load(Ordering::Relaxed),
+            connect_failures: self.connect_failures.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
+    }
+
     fn has_names(&self) -> bool {
         self.upstream.servers.iter().any(|server| server.host.parse::<std::net::IpAddr>().is_err())
     }
 
     async fn resolve(&self) {
-        let mut peers = Vec::new();
+        let known = self.servers();
+        let mut servers = Vec::new();
         for server in &self.upstream.servers {
             match tokio::net::lookup_host((&*server.host, server.port)).await {
                 Ok(addresses) => {
                     let mut addresses: Vec<SocketAddr> = addresses.collect();
                     addresses.sort_unstable();
                     addresses.dedup();
-                    peers.extend(addresses.into_iter().map(|address| self.peer(server, address)));
+                    servers.extend(addresses.into_iter().map(|address| {
+                        let same =
+                            |known: &&Arc<Server>| known.address == address && known.configured == *server;
+                        let known = known.iter().find(same).cloned();
+                        known.unwrap_or_else(|| Arc::new(self.server(server, address)))
+                    }));
                 }
                 Err(error) => tracing::warn!(
                     upstream = &*self.upstream.name,
@@ -136,20 +267,36 @@ impl Prepared {
             }
         }
         // What was known stays when nothing can be resolved: the name server may be away.
-        if !peers.is_empty() {
-            *self.peers.write().unwrap_or_else(PoisonError::into_inner) = peers.into();
+        if !servers.is_empty() {
+            if servers.len() > MOST_SERVERS {
+                let (upstream, addresses) = (&*self.upstream.name, servers.len());
+                tracing::warn!(upstream, addresses, "only the first {MOST_SERVERS} addresses are used");
+                servers.truncate(MOST_SERVERS);
+            }
+            *self.servers.write().unwrap_or_else(PoisonError::into_inner) = servers.into();
+        }
+    }
+
+    fn server(&self, configured: &UpstreamServer, address: SocketAddr) -> Server {
+        Server {
+            peer: self.peer(configured, address),
+            configured: configured.clone(),
+            address,
+            standing: Standing::default(),
         }
     }
 
     fn peer(&self, server: &UpstreamServer, address: SocketAddr) -> HttpPeer {
         let tls = server.scheme == Scheme::Https;
-        let mut peer = HttpPeer::new(address, tls, server.host.to_string());
+        // The name is for TLS; a peer without one is copied without an allocation.
+        let name = if tls { server.host.to_string() } else { String::new() };
+        let mut peer = HttpPeer::new(address, tls, name);
         let timeouts = self.upstream.timeouts;
         peer.options.connection_timeout = Some(timeouts.connect);
         peer.options.total_connection_timeout = Some(timeouts.connect);
         peer.options.read_timeout = Some(timeouts.read);
         peer.options.write_timeout = Some(timeouts.write);
-        peer.options.idle_timeout = Some(IDLE);
+        peer.options.idle_timeout = Some(timeouts.idle);
         peer
     }
 }

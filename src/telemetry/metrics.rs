@@ -1,13 +1,15 @@
 //! Prometheus metrics, all registered at start, so that counting is an atomic addition.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::gate::Code;
-use crate::proxy::{Outcome, Record};
+use crate::proxy::{Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -25,6 +27,19 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// From the commit of a change to its enforcement.
     pub enforcement_delay: Histogram,
+    connections: IntGauge,
+    connections_refused: IntCounter,
+    connections_cut: IntCounter,
+    upstreams: Mutex<Upstreams>,
+}
+
+/// What the proxy counts itself; set when the metrics are read.
+#[derive(Debug)]
+struct Upstreams {
+    servers: IntGaugeVec,
+    ejections: IntCounterVec,
+    connect_failures: IntCounterVec,
+    retries: IntCounterVec,
 }
 
 impl Metrics {
@@ -72,6 +87,19 @@ impl Metrics {
         registry.register(Box::new(access_log_dropped.clone()))?;
         let in_flight = IntGauge::new("storegate_requests_in_flight", "Requests under way.")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
+        registry.register(Box::new(connections.clone()))?;
+        let connections_refused = IntCounter::new(
+            "storegate_connections_refused_total",
+            "Connections closed unanswered because max_connections or max_connections_per_address was reached.",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
+        let connections_cut = IntCounter::new(
+            "storegate_connections_cut_total",
+            "WebSockets and streams ended because their credential ended.",
+        )?;
+        registry.register(Box::new(connections_cut.clone()))?;
+        let upstreams = Mutex::new(Upstreams::new(&registry)?);
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -83,12 +111,32 @@ impl Metrics {
             access_log_dropped,
             in_flight,
             enforcement_delay,
+            connections,
+            connections_refused,
+            connections_cut,
+            upstreams,
         })
     }
 
+    /// Takes the counts of connections over.
+    pub fn count_connections(&self, open: usize, refused: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let refused = u64::try_from(refused).unwrap_or(u64::MAX);
+        self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
+    }
+
+    /// Takes over what the proxy knows of its upstreams.
+    pub fn show_upstreams<'u>(&self, all: impl Iterator<Item = UpstreamStatus<'u>>) {
+        // One reader of the metrics at a time: counters are brought up to the count by addition.
+        let metrics = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        for status in all {
+            metrics.show(&status);
+        }
+    }
+
     /// Counts a request that ended.
-    pub fn count(&self, record: &Record) {
-        match (record.outcome, &record.reason) {
+    pub fn count(&self, record: &Record<'_>) {
+        match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
                     counter.inc();
@@ -104,6 +152,11 @@ impl Metrics {
         }
     }
 
+    /// Takes the count of connections that ended with their credential over.
+    pub fn count_cut(&self, cut: u64) {
+        self.connections_cut.inc_by(cut.saturating_sub(self.connections_cut.get()));
+    }
+
     /// The metrics in Prometheus' text form, version 0.0.4.
     ///
     /// # Errors
@@ -113,6 +166,53 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl Upstreams {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let servers = IntGaugeVec::new(
+            Opts::new("storegate_upstream_servers", "Servers of an upstream, by state: up, ejected, down."),
+            &["upstream", "state"],
+        )?;
+        registry.register(Box::new(servers.clone()))?;
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounterVec> {
+            let counter = IntCounterVec::new(Opts::new(name, help), &["upstream"])?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        Ok(Self {
+            servers,
+            ejections: counter(
+                "storegate_upstream_ejections_total",
+                "Servers left out because requests failed, once more after each trial that failed.",
+            )?,
+            connect_failures: counter(
+                "storegate_upstream_connect_failures_total",
+                "Connections to servers that could not be opened.",
+            )?,
+            retries: counter(
+                "storegate_upstream_retries_total",
+                "Attempts of requests beyond the first, mostly on another server.",
+            )?,
+        })
+    }
+
+    fn show(&self, status: &UpstreamStatus<'_>) {
+        let name = status.name;
+        for (state, count) in [("up", status.up), ("ejected", status.ejected), ("down", status.down)] {
+            let gauge = self.servers.with_label_values(&[name, state]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let counts = [
+            (&self.ejections, status.ejections),
+            (&self.connect_failures, status.connect_failures),
+            (&self.retries, status.retries),
+        ];
+        for (counter, count) in counts {
+            let counter = counter.with_label_values(&[name]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 }
 

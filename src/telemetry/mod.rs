@@ -1,8 +1,9 @@
 //! What the operator learns of the running gateway: metrics and the access log. Nothing here slows
-//! a request: counters are pre-registered handles, log lines are written by another thread, and a
-//! full queue is counted, not waited for.
+//! a request: counters are pre-registered handles, log lines are put into memory and written by another
+//! thread, and a full buffer is counted, not waited for.
 
 mod access_log;
+mod line;
 mod metrics;
 
 pub use access_log::{AccessLog, Destination};
@@ -22,8 +23,8 @@ pub struct Telemetry {
 }
 
 impl Recorder for Telemetry {
-    fn record(&self, record: Record) {
-        self.metrics.count(&record);
+    fn record(&self, record: &Record<'_>) {
+        self.metrics.count(record);
         if let Some(log) = &self.access_log
             && !log.push(record)
         {

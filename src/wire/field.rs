@@ -10,6 +10,8 @@ use super::blank::trim;
 pub struct OwnedNames {
     /// Folded; sorted by length and then bytes, since the length rules most names out.
     names: Box<[Box<str>]>,
+    /// The lengths of the names, a bit each; the last for all from 63. Most names of a request have another.
+    lengths: u64,
     /// Folded beginnings of names.
     prefixes: Box<[Box<str>]>,
 }
@@ -20,7 +22,8 @@ impl OwnedNames {
         let mut names = folded(names);
         names.sort_unstable_by(|one, other| by_length(one.bytes(), other.bytes()));
         names.dedup();
-        Self { names: names.into(), prefixes: Box::default() }
+        let lengths = names.iter().fold(0, |lengths, name| lengths | length_bit(name.len()));
+        Self { names: names.into(), lengths, prefixes: Box::default() }
     }
 
     /// The set together with every name that begins with one of `prefixes`, such as `x-forwarded-`.
@@ -44,14 +47,13 @@ impl OwnedNames {
 
     fn owner(&self, name: &[u8]) -> Option<&str> {
         let folded = || name.iter().copied().map(fold);
-        match self.names.binary_search_by(|own| by_length(own.bytes(), folded())) {
-            Ok(at) => Some(&self.names[at]),
-            Err(_) => self
-                .prefixes
-                .iter()
-                .find(|prefix| prefix.len() <= name.len() && prefix.bytes().eq(folded().take(prefix.len())))
-                .map(|prefix| &**prefix),
+        if self.lengths & length_bit(name.len()) != 0
+            && let Ok(at) = self.names.binary_search_by(|own| by_length(own.bytes(), folded()))
+        {
+            return Some(&self.names[at]);
         }
+        let begins = |prefix: &str| prefix.bytes().eq(folded().take(prefix.len()));
+        self.prefixes.iter().map(|prefix| &**prefix).find(|prefix| begins(prefix))
     }
 }
 
@@ -63,6 +65,10 @@ pub fn connection_tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn folded<I: IntoIterator<Item = impl AsRef<str>>>(names: I) -> Vec<Box<str>> {
     names.into_iter().map(|name| name.as_ref().to_ascii_lowercase().replace(['_', '.'], "-").into()).collect()
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 fn fold(byte: u8) -> u8 {

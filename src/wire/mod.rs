@@ -9,6 +9,7 @@ pub mod authorization;
 mod blank;
 pub mod field;
 pub mod forwarded;
+pub mod head;
 pub mod host;
 mod members;
 mod percent;

@@ -143,6 +143,42 @@ fn a_head_must_come_in_time() {
 }
 
 #[test]
+fn so_must_the_second_head_of_a_connection() {
+    let gateway =
+        Gateway::start(&Settings { server: "header_timeout = \"1s\"".into(), ..Settings::default() });
+    let mut dripping = gateway.connect();
+    assert_eq!(dripping.ask(request("GET /public/a", &[""; 0])).status, 200);
+    let begin = Instant::now();
+    let mut stream = dripping.stream().try_clone().unwrap();
+    let cut = wait_until(Duration::from_secs(8), || {
+        std::thread::sleep(Duration::from_millis(100));
+        stream.write_all(b"G").is_err().then_some(())
+    });
+    assert!(cut.is_some() && begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn there_are_so_many_places_for_connections() {
+    let settings = "max_connections = 64\nmax_connections_per_address = 4";
+    let gateway = Gateway::start(&Settings { server: settings.into(), ..Settings::default() });
+    let mut taken: Vec<_> = (0..4).map(|_| gateway.connect()).collect();
+    for connection in &mut taken {
+        assert_eq!(connection.ask(request("GET /public/a", &[""; 0])).status, 200);
+    }
+    assert!(gateway.connect().is_closed(), "a fifth");
+    let metrics = gateway.admin("/metrics").text();
+    assert!(metrics.contains("storegate_connections 4"), "{metrics}");
+    assert!(metrics.contains("storegate_connections_refused_total 1"), "{metrics}");
+    taken.pop();
+    let again = wait_until(Duration::from_secs(5), || {
+        let mut connection = gateway.connect();
+        connection.send(request("GET /public/a", &[""; 0]));
+        connection.answer(false).ok().filter(|response| response.status == 200).map(|_| ())
+    });
+    assert!(again.is_some(), "the place of one that left");
+}
+
+#[test]
 fn a_slow_body_is_not_a_slow_head() {
     let gateway =
         Gateway::start(&Settings { server: "header_timeout = \"1s\"".into(), ..Settings::default() });

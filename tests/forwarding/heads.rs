@@ -21,8 +21,6 @@ fn the_normal_form_is_forwarded_and_the_query_is_not_touched() {
         ("/public/%252e%252e/a", "/public/%252e%252e/a"),
         ("/public/a//b///", "/public/a//b///"),
         ("/public/a//../b", "/public/a/b"),
-        // The parser encodes a blank in the request line; what was matched is what is sent.
-        ("/public/a b", "/public/a%20b"),
         ("/public/a;b=c,d:e@f", "/public/a;b=c,d:e@f"),
         ("/PUBLIC/a", "/PUBLIC/a"),
         ("/unknown/../public/a", "/public/a"),

@@ -153,11 +153,50 @@ fn mistakes_of_upstreams() {
         ("servers = ['http://0.0.0.0:9180']", 2, 12, "the gateway itself", ""),
         ("servers = ['http://a']\nconnect_timeout = '2m'", 3, 19, "out of range", "from 10ms to 1m"),
         ("servers = ['http://a']\nread_timeout = '5ms'", 3, 16, "out of range", "from 10ms to 1h"),
+        ("servers = ['http://a']\nidle_timeout = '0s'", 3, 16, "out of range", "from 1s to 1h"),
+        (
+            "servers = ['http://a']\nbalance = 'least_conections'",
+            3,
+            11,
+            "means nothing",
+            "`least_connections`",
+        ),
+        ("servers = ['http://a']\neject_after = -1", 3, 15, "out of range", "from 0 to 1000"),
+        ("servers = ['http://a']\neject_for = '6m'", 3, 13, "out of range", "from 100ms to 5m"),
+        ("servers = ['http://a']\nhealth = true", 3, 10, "cannot be true or false", "[upstream.*.health]"),
+        ("servers = ['http://a']\nhealth = {}", 3, 10, "does not say what", "tcp = true"),
+        ("servers = ['http://a']\nhealth = { tcp = false }", 3, 10, "does not say what", "/healthz"),
+        ("servers = ['http://a']\nhealth = { tcp = 'yes' }", 3, 18, "cannot be a string", "`true`"),
+        ("servers = ['http://a']\nhealth = { path = 5 }", 3, 19, "cannot be a whole number", "quotes"),
+        ("servers = ['http://a']\nhealth = { path = 'up' }", 3, 19, "not a path", "/healthz"),
+        ("servers = ['http://a']\nhealth = { path = '/a b' }", 3, 19, "not a path", "visible"),
+        ("servers = ['http://a']\nhealth = { path = '/a#b' }", 3, 19, "not a path", ""),
+        ("servers = ['http://a']\nhealth = { path = \"/a\\r\\nX: y\" }", 3, 19, "not a path", ""),
+        (
+            "servers = ['http://a']\nhealth = { path = '/', tcp = true }",
+            3,
+            30,
+            "not for both",
+            "remove `tcp`",
+        ),
+        ("servers = ['http://a']\nhealth = { tcp = true, intervall = '1s' }", 3, 24, "unknown", "`interval`"),
+        ("servers = ['http://a']\nhealth = { tcp = true, interval = '9ms' }", 3, 35, "out of range", "100ms"),
+        ("servers = ['http://a']\nhealth = { tcp = true, timeout = '2m' }", 3, 34, "out of range", "1m"),
+        (
+            "servers = ['http://a']\nhealth = { tcp = true, healthy_after = 0 }",
+            3,
+            40,
+            "out of range",
+            "1 to 1000",
+        ),
     ];
     for (lines, line, column, message, hint) in rows {
         let text = format!("[upstream.api]\n{lines}\n[[route]]\npath = '/a'\nscopes = 'none'");
         assert_one(&text, line, column, message, hint);
     }
+    let many: Vec<String> = (1..=65).map(|port| format!("'http://a:{port}'")).collect();
+    let text = REST.replace("'http://127.0.0.1:9000'", &many.join(", "));
+    assert_one(&text, 3, 11, "too many servers", "at most 64");
     assert_one(&format!("[upstream]\na = 5\n{REST}"), 2, 1, "named sections only", "[upstream.api]");
     let odd = REST.replace("upstream.api", "upstream.'a b'");
     assert_one(&odd, 2, 11, "cannot be the name", "letters");

@@ -8,6 +8,7 @@ mod shown;
 
 use super::*;
 use crate::gate::{Access, Found, PathCase, ScopeRules, ScopeTemplate};
+use crate::proxy::{Balance, Probe};
 
 const SHIPPED: &str = include_str!("../../../gateway.toml");
 
@@ -140,6 +141,10 @@ servers = ['https://b']
 [upstream.a]
 servers = ['http://a', 'http://[::1]:9000']
 read_timeout = '1m 30s'
+idle_timeout = '5s'
+balance = 'least_connections'
+eject_after = 0
+health = { path = '/up?deep=1', interval = '1m', unhealthy_after = 1 }
 [[route]]
 path = '/v1/{resource}/{*rest}'
 upstream = 'a'
@@ -162,6 +167,14 @@ methods = ['POST']
     assert_eq!(config.inject.all().map(|name| name.as_str())[0], "x_shop.id");
     assert_eq!(config.upstream("a"), Some(1));
     assert_eq!(config.upstreams[1].servers[1].to_string(), "http://[::1]:9000");
+    assert_eq!(config.upstreams[0].health, None);
+    let one = &config.upstreams[1];
+    assert_eq!((one.balance, one.ejection.after), (Balance::LeastConnections, 0));
+    assert_eq!((one.idle_timeout.as_secs(), one.ejection.length.as_secs()), (5, 10));
+    let health = one.health.clone().unwrap();
+    assert_eq!(health.probe, Probe::Http("/up?deep=1".into()));
+    assert_eq!((health.interval.as_secs(), health.timeout.as_secs()), (60, 1));
+    assert_eq!((health.healthy_after, health.unhealthy_after), (2, 1));
     let Found::Route(0, route, _) = config.routes.find(&http::Method::GET, "/v1/orders") else {
         panic!("the first route does not match")
     };

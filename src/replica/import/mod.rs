@@ -2,14 +2,16 @@
 //! nothing.
 //!
 //! Memory is bounded: one line, the numbers of the known stores and apps, and a batch of tokens. Tokens
-//! go into the table in the order of their digests, each page being written once; what does not fit
-//! into the batch waits in a temporary table that SQLite sorts on disk (`tokens.rs`).
+//! go into the table in the order of their digests, each page being written once (`tokens.rs`); when
+//! there are more than a batch, they are sorted in a file beside the replica (`spill.rs`).
 
 mod record;
 mod rows;
+mod spill;
 mod tokens;
 
 use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
 
 use rusqlite::Transaction;
 use serde::Serialize;
@@ -24,7 +26,7 @@ use super::write::{Committed, Halt, WriteError, Writer};
 /// The longest line, in bytes.
 const MAX_LINE: usize = 1 << 20;
 
-/// Page cache of an import, in KiB; the sorter takes at most as much again.
+/// Page cache of an import, in KiB.
 const CACHE_KIB: i64 = 64 * 1024;
 
 /// SQLite's default.
@@ -43,6 +45,8 @@ pub struct Progress {
     pub bytes: u64,
     /// Lines read.
     pub lines: u64,
+    /// Tokens put into the replica, which begins when all lines are read.
+    pub stored: u64,
 }
 
 /// How many records an import took over.
@@ -73,15 +77,18 @@ impl Writer {
         progress: impl FnMut(Progress),
     ) -> Result<Committed<Imported>, WriteError> {
         // One transaction writes each page to the log once, if the cache keeps it until it is full; and
-        // the log is written back in one go at the end, not in the middle of the commit.
-        let tune = |writer: &Writer, cache: i64, checkpoint: i64| {
+        // the log is written back in one go at the end, not in the middle of the commit. References are
+        // looked up in memory here, in better words than SQLite has: it need not do it again.
+        let tune = |writer: &Writer, cache: i64, checkpoint: i64, references: bool| {
             writer.conn.pragma_update(None, "cache_size", -cache)?;
+            writer.conn.pragma_update(None, "foreign_keys", references)?;
             writer.conn.pragma_update(None, "wal_autocheckpoint", checkpoint)
         };
-        tune(self, CACHE_KIB, 0).map_err(|error| self.explain(error.into()))?;
-        let imported = self.change(|tx, sealer, _| read_all(tx, sealer, lines, progress));
+        tune(self, CACHE_KIB, 0, false).map_err(|error| self.explain(error.into()))?;
+        let folder = self.path().parent().map(Path::to_owned).unwrap_or_default();
+        let imported = self.change(|tx, sealer, _| read_all(tx, sealer, folder, lines, progress));
         // Best effort, as the outcome is decided: a reader may hinder it, and a later writer does it then.
-        let _ = tune(self, ORDINARY_CACHE_KIB, 1000);
+        let _ = tune(self, ORDINARY_CACHE_KIB, 1000, true);
         if imported.is_ok() {
             let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
@@ -92,13 +99,14 @@ impl Writer {
 fn read_all(
     tx: &Transaction<'_>,
     sealer: &Sealer,
+    folder: PathBuf,
     mut lines: impl BufRead,
     mut progress: impl FnMut(Progress),
 ) -> Result<Imported, Halt> {
     let mut known = Known::load(tx)?;
-    let mut tokens = Tokens::new(tx)?;
+    let mut tokens = Tokens::new(folder);
     let mut imported = Imported::default();
-    let mut at = Progress { bytes: 0, lines: 0 };
+    let mut at = Progress { bytes: 0, lines: 0, stored: 0 };
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
@@ -118,8 +126,9 @@ fn read_all(
             journal::trim(tx)?;
         }
     }
-    tokens.finish()?;
-    progress(Progress { lines: at.lines - 1, ..at });
+    at.lines -= 1; // the end is no line
+    tokens.finish(tx, |stored| progress(Progress { stored, ..at }))?;
+    progress(Progress { stored: imported.access_tokens, ..at });
     Ok(imported)
 }
 
@@ -134,7 +143,7 @@ fn take_line(
     line: &[u8],
     number: u64,
     known: &mut Known,
-    tokens: &mut Tokens<'_>,
+    tokens: &mut Tokens,
     imported: &mut Imported,
 ) -> Result<(), Halt> {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
@@ -161,7 +170,7 @@ fn take_line(
         Record::AccessToken(token) => {
             let app = known.app(&token.client_id)?;
             let store = known.store(token.store_id)?;
-            tokens.take(token, app, store, number)?;
+            tokens.take(&token, app, store, number)?;
             imported.access_tokens += 1;
         }
     }

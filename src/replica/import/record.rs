@@ -13,11 +13,11 @@ use crate::replica::write::{checked_domain, checked_name, checked_organization, 
 
 /// A checked record. `None`: the line does not say.
 #[derive(Debug)]
-pub(super) enum Record {
+pub(super) enum Record<'a> {
     Store(Store),
     App(Box<App>),
     Installation(Installation),
-    AccessToken(AccessToken),
+    AccessToken(AccessToken<'a>),
 }
 
 #[derive(Debug)]
@@ -52,12 +52,13 @@ pub(super) struct Installation {
 }
 
 #[derive(Debug)]
-pub(super) struct AccessToken {
+pub(super) struct AccessToken<'a> {
     pub(super) digest: [u8; 32],
-    pub(super) client_id: ClientId,
+    /// As it is written; it is checked where it is looked up.
+    pub(super) client_id: Cow<'a, str>,
     pub(super) store_id: StoreId,
-    /// As it is written; checked where it is interned, once for each spelling.
-    pub(super) scopes: Option<String>,
+    /// As it is written; checked once for each spelling.
+    pub(super) scopes: Option<Cow<'a, str>>,
     pub(super) expires_at: i64,
     pub(super) revoked_at: Option<i64>,
 }
@@ -118,23 +119,34 @@ struct AccessTokenLine<'a> {
     #[serde(borrow)]
     client_id: Cow<'a, str>,
     store_id: u64,
-    scopes: Option<String>,
+    #[serde(borrow)]
+    scopes: Option<Text<'a>>,
     expires_at: i64,
     revoked_at: Option<i64>,
 }
+
+/// A text that is not copied where it needs no unescaping; serde borrows no `Cow` inside an `Option`.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// How a token's line begins as most programs write it: its type need not be looked for.
+const TOKEN_LINE: &[u8] = br#"{"type":"access_token","#;
 
 /// Reads one line.
 ///
 /// # Errors
 ///
 /// What is wrong, and what was expected. Values that could be secrets are not repeated.
-pub(super) fn parse(line: &[u8]) -> Result<Record, String> {
+pub(super) fn parse(line: &[u8]) -> Result<Record<'_>, String> {
+    if line.starts_with(TOKEN_LINE) {
+        return access_token(json(line)?).map(Record::AccessToken);
+    }
     let kind: Kind<'_> = json(line)?;
     match &*kind.kind {
         "store" => store(json(line)?).map(Record::Store),
         "app" => app(json(line)?).map(|app| Record::App(Box::new(app))),
         "installation" => installation(json(line)?).map(Record::Installation),
-        "access_token" => access_token(&json(line)?).map(Record::AccessToken),
+        "access_token" => access_token(json(line)?).map(Record::AccessToken),
         other => {
             Err(format!("{other:?} is no type of record; expected store, app, installation or access_token"))
         }
@@ -193,7 +205,7 @@ fn installation(line: InstallationLine) -> Result<Installation, String> {
     })
 }
 
-fn access_token(line: &AccessTokenLine<'_>) -> Result<AccessToken, String> {
+fn access_token(line: AccessTokenLine<'_>) -> Result<AccessToken<'_>, String> {
     let mut digest = [0u8; 32];
     let hex = line.token_hash.as_bytes();
     if hex.len() != 64 || HEXLOWER_PERMISSIVE.decode_mut(hex, &mut digest).is_err() {
@@ -201,9 +213,9 @@ fn access_token(line: &AccessTokenLine<'_>) -> Result<AccessToken, String> {
     }
     Ok(AccessToken {
         digest,
-        client_id: client_id(&line.client_id)?,
+        client_id: line.client_id,
         store_id: store_id(line.store_id)?,
-        scopes: line.scopes.clone(),
+        scopes: line.scopes.map(|Text(scopes)| scopes),
         expires_at: seconds("expires_at", line.expires_at)?,
         revoked_at: line.revoked_at.map(|at| seconds("revoked_at", at)).transpose()?,
     })
@@ -228,7 +240,7 @@ fn organization(value: Option<String>) -> Result<Option<String>, String> {
     Ok(value)
 }
 
-fn client_id(value: &str) -> Result<ClientId, String> {
+pub(super) fn client_id(value: &str) -> Result<ClientId, String> {
     ClientId::parse(value).map_err(|why| format!("client_id: {why}"))
 }
 

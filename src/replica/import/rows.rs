@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, params};
 
 use super::bad;
-use super::record::{App, Installation, Store};
+use super::record::{self, App, Installation, Store};
 use crate::model::{ClientId, ScopeSet, SecretHash, StoreId, Timestamp};
 use crate::replica::read::signed;
 use crate::replica::seal::Sealer;
@@ -37,10 +37,11 @@ impl Known {
     }
 
     /// The number of the app that a record refers to.
-    pub(super) fn app(&self, client_id: &ClientId) -> Result<i64, Halt> {
-        let found = self.apps.get(client_id.as_str()).copied();
-        found.ok_or_else(|| {
-            bad(format!("client_id: no app {client_id} is known; its record has to come first"))
+    pub(super) fn app(&self, client_id: &str) -> Result<i64, Halt> {
+        let found = self.apps.get(client_id).copied();
+        found.ok_or_else(|| match record::client_id(client_id) {
+            Ok(_) => bad(format!("client_id: no app {client_id} is known; its record has to come first")),
+            Err(why) => bad(why),
         })
     }
 
@@ -106,7 +107,7 @@ impl Known {
         tx: &Transaction<'_>,
         installation: &Installation,
     ) -> Result<(), Halt> {
-        let app = self.app(&installation.client_id)?;
+        let app = self.app(installation.client_id.as_str())?;
         let store = self.store(installation.store_id)?;
         let scopes = installation.scopes.as_ref().map(ScopeSet::as_str);
         let inserted = tx

@@ -49,7 +49,7 @@ fn every_kind_of_record() {
     let text = whole().replace('\n', "\r\n");
     let imported = done(writer.import(text.as_bytes(), |progress| reports.push(progress)));
     assert_eq!(imported, Imported { stores: 2, apps: 2, installations: 2, access_tokens: 1 });
-    assert_eq!(reports.last(), Some(&Progress { bytes: text.len() as u64, lines: 8 }));
+    assert_eq!(reports.last(), Some(&Progress { bytes: text.len() as u64, lines: 8, stored: 1 }));
 
     let replica = fixture.replica();
     assert_eq!(replica.store(store(30)).unwrap().unwrap().status, StoreStatus::Active);
@@ -314,9 +314,6 @@ fn many_tokens_are_sorted_on_disk() {
     replica.catch_up().unwrap();
     let found = replica.access_token(&TokenDigest::of(&7u32.to_be_bytes())).unwrap().unwrap();
     assert_eq!(found.expires_at, Timestamp(300));
-    let left: i64 =
-        writer.conn.query_row("SELECT count(*) FROM sqlite_temp_schema", [], |row| row.get(0)).unwrap();
-    assert_eq!(left, 0, "the temporary table is gone");
     let log = std::fs::metadata(fixture.folder.path().join("storegate.db-wal")).unwrap().len();
     assert_eq!(log, 0, "the log was written back");
 }

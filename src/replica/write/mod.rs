@@ -271,6 +271,11 @@ impl Writer {
         seen.map_err(|halt| self.explain(halt))
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.target.path
+    }
+
     pub(super) fn explain(&self, halt: Halt) -> WriteError {
         let path = self.target.path.clone();
         match halt {
