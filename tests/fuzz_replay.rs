@@ -40,6 +40,11 @@ fn forwarded() {
 }
 
 #[test]
+fn head() {
+    replay("head");
+}
+
+#[test]
 fn host() {
     replay("host");
 }

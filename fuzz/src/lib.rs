@@ -13,6 +13,7 @@ pub mod config;
 pub mod credentials;
 pub mod field;
 pub mod forwarded;
+pub mod head;
 pub mod host;
 pub mod import;
 pub mod query;
@@ -26,12 +27,13 @@ pub mod words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 13] = [
+pub const ALL: [Target; 14] = [
     ("authorization", authorization::check),
     ("config", config::check),
     ("credentials", credentials::check),
     ("field", field::check),
     ("forwarded", forwarded::check),
+    ("head", head::check),
     ("host", host::check),
     ("import", import::check),
     ("query", query::check),

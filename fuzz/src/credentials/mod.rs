@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use storegate::gate::{
-    Access, Challenge, Decision, Gate, GateSettings, HeadLimits, InjectNames, Kinds, Pass, PathCase, Permit,
-    RawHead, Reason, Route, RouteTable, ScopeRules, ScopeTemplate, captures,
+    Access, Challenge, Decision, Gate, GateSettings, HeadLimits, InjectNames, Kind, Kinds, Pass, PathCase,
+    Permit, RawHead, Reason, Route, RouteTable, ScopeRules, ScopeTemplate, Unavailable, captures,
 };
 use storegate::model::{AddressList, ProofKey};
 
@@ -49,6 +49,7 @@ pub fn check(data: &[u8]) {
                 (Access::Credentials(kinds, _), Pass::Permitted(permit)) => {
                     assert!(kinds.contains(permit.kind()));
                     request.cannot_tell_is_no(&platform);
+                    check_tenure(permit, head.caller);
                 }
                 other => panic!("{other:?}"),
             }
@@ -56,6 +57,15 @@ pub fn check(data: &[u8]) {
         }
     }
     request.without_credentials_nobody_is_permitted(&platform);
+}
+
+/// What was just permitted still is; a token's day ends.
+fn check_tenure(permit: &Permit, caller: std::net::IpAddr) {
+    let (tenure, platform) = (permit.tenure(), Platform::new());
+    assert_eq!(tenure.holds(&platform, caller, NOW), Ok(true));
+    let is_secret = permit.kind() == Kind::ClientCredentials;
+    assert_eq!(tenure.holds(&platform, caller, NOW.plus(4000)), Ok(is_secret));
+    assert_eq!(tenure.holds(&Platform::failing_at(0), caller, NOW), Err(Unavailable));
 }
 
 /// What is refused is told in well-formed JSON, without a secret.
@@ -171,7 +181,6 @@ impl Request {
                         || (self.values("x-store-id").iter().all(|value| value.is_empty())
                             && query.is_some())
                 );
-                assert_eq!(permit.expires_at(), None);
             }
             kind => {
                 assert_eq!((id, secret), (None, None));
@@ -184,7 +193,6 @@ impl Request {
                 };
                 assert!(is_valid, "{kind} {token:?}");
                 assert!(self.values("x-store-id").iter().all(|value| value.is_empty() || value == b"22"));
-                assert!(permit.expires_at().is_some_and(|end| end > NOW));
             }
         }
         assert_eq!(permit.store().store_id.get(), 22, "the other stores are out of reach");
