@@ -261,11 +261,10 @@ impl Captures<'_> {
 }
 
 fn without_parameters(path: &str) -> String {
-    let name = |segment: &str| {
-        let end = [";", "%3B", "%3b"].iter().filter_map(|mark| segment.find(mark)).min();
-        segment[..end.unwrap_or(segment.len())].to_owned()
-    };
-    path.split('/').map(name).collect::<Vec<_>>().join("/")
+    let end = |segment: &str| [";", "%3B", "%3b"].iter().filter_map(|mark| segment.find(mark)).min();
+    let names: Vec<&str> =
+        path.split('/').map(|segment| &segment[..end(segment).unwrap_or(segment.len())]).collect();
+    names.join("/")
 }
 
 /// With one slash before each segment that is not empty, and none elsewhere.
