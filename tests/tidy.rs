@@ -25,6 +25,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),
+    ("redis", &["limits"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

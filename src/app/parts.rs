@@ -14,7 +14,7 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
-use crate::limits::{FailureBudgets, Places};
+use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{
     self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
@@ -50,26 +50,25 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             },
         },
     )?;
-    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let telemetry = Arc::new(telemetry(&config.log.access, &routes)?);
+    let telemetry = Arc::new(telemetry(&config)?);
     let metrics = Arc::clone(&telemetry.metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
+    let limits = limits(&config, Arc::clone(&telemetry.metrics)).await;
     let proof_key = ProofKey::random()?;
     let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams = Arc::new(Upstreams::prepare(config.upstreams.iter().map(upstream).collect()).await);
-    let limits =
+    let door_limits =
         DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
     let places = Places::new(
         config.server.max_connections,
         config.server.max_connections_per_address,
         config.server.trusted_proxies.clone(),
     );
-    let budgets = FailureBudgets::new(config.limits);
     let trusted_proxies = config.server.trusted_proxies.clone();
     let gate = gate(config, proof_key);
     let in_flight = Arc::new(InFlight::default());
@@ -80,7 +79,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         gate,
         directory: Arc::clone(&replica),
         hasher,
-        budgets,
+        limits,
         upstreams: Arc::clone(&upstreams),
         recorder: Arc::clone(&recorder),
         in_flight: Arc::clone(&in_flight),
@@ -92,7 +91,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     options.h2_idle_timeout = Some(H2_IDLE);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let door = Door::new(proxy, limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
+    let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
     Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
 
@@ -108,13 +107,35 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     })
 }
 
-fn telemetry(destination: &Destination, routes: &[Box<str>]) -> Result<Telemetry, StartError> {
-    let access_log = AccessLog::start(destination, routes).map_err(|error| match destination {
+fn telemetry(config: &Config) -> Result<Telemetry, StartError> {
+    let destination = &config.log.access;
+    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+    let access_log = AccessLog::start(destination, &routes).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
     })?;
-    let metrics = Metrics::new().map_err(std::io::Error::other)?;
+    let mut metrics = Metrics::new().map_err(std::io::Error::other)?;
+    metrics.name_limited(config.routes.routes().iter().zip(&config.rates).map(|(route, rate)| {
+        let limited = match rate {
+            RouteRate::Everywhere => config.limits.requests.is_some() && route.access.is_protected(),
+            RouteRate::Unlimited => false,
+            RouteRate::Own { .. } => true,
+        };
+        limited.then_some(&*route.pattern)
+    }));
     Ok(Telemetry { metrics: Arc::new(metrics), access_log })
+}
+
+async fn limits(config: &Config, metrics: Arc<Metrics>) -> Limits {
+    let rates = RateSettings {
+        everywhere: config.limits.requests,
+        routes: config.rates.clone(),
+        shared: config.limits.shared.clone(),
+    };
+    Limits {
+        failures: FailureBudgets::new(config.limits.failures),
+        rates: RateLimits::start(rates, move || metrics.shared_limit_failures.inc()).await,
+    }
 }
 
 fn server_conf(config: &Config) -> Result<ServerConf, StartError> {

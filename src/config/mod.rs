@@ -27,13 +27,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use server::{Admin, Server, Tls};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 
 use crate::gate::{InjectNames, RouteTable};
-use crate::limits::FailureSettings;
+use crate::limits::RouteRate;
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -56,12 +57,14 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// The names of the headers that the upstream receives.
     pub inject: InjectNames,
-    /// The budgets of failed attempts.
-    pub limits: FailureSettings,
+    /// What callers may cost.
+    pub limits: Limits,
     /// Where the access log goes.
     pub log: Log,
     /// The routes; at least one.
     pub routes: RouteTable,
+    /// What each route says of rate limits, by its position.
+    pub rates: Vec<RouteRate>,
 }
 
 /// Why there is no configuration.
@@ -149,14 +152,16 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, report)).collect();
+    let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
     Config {
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),
         inject: inject::check(&raw.inject, report),
-        limits: limits::check(&raw.limits, report),
+        limits: Limits::check(&raw.limits, report),
         log: Log::check(&raw.log, folder, report),
-        routes: routes::check(&raw, server.path_case, &upstreams, text.len(), report),
+        routes,
+        rates,
         server,
         admin,
         upstreams,

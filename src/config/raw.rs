@@ -25,7 +25,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
-    pub(super) limits: Limits,
+    pub(super) limits: Limits<'d>,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
     pub(super) has_other_routes: bool,
@@ -120,7 +120,10 @@ pub(super) struct Inject<'d> {
 }
 
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct Limits<'d> {
+    pub(super) requests_per_second: Number,
+    pub(super) burst: Number,
+    pub(super) shared: Text<'d>,
     pub(super) address_failures: Number,
     pub(super) address_failures_per_second: Number,
     pub(super) client_failures: Number,
@@ -144,7 +147,14 @@ pub(super) struct Route<'d> {
     pub(super) methods: Texts<'d>,
     /// Whether the key is there.
     pub(super) has_methods: bool,
+    pub(super) rate: Option<Rate>,
     pub(super) platform: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Rate {
+    pub(super) per_second: Number,
+    pub(super) burst: Number,
 }
 
 #[derive(Debug)]
@@ -319,9 +329,12 @@ impl<'d> Inject<'d> {
     }
 }
 
-impl Limits {
-    fn read(mut section: Section<'_>) -> Self {
+impl<'d> Limits<'d> {
+    fn read(mut section: Section<'d>) -> Self {
         let limits = Self {
+            requests_per_second: section.number("requests_per_second"),
+            burst: section.number("burst"),
+            shared: section.text("shared"),
             address_failures: section.number("address_failures"),
             address_failures_per_second: section.number("address_failures_per_second"),
             client_failures: section.number("client_failures"),
@@ -352,10 +365,21 @@ impl<'d> Route<'d> {
             scopes: Scopes::read(&mut section),
             methods: section.texts("methods"),
             has_methods: section.has("methods"),
+            rate: Rate::read(section.section("rate")),
             platform: section.text("platform"),
         };
         section.finish();
         route
+    }
+}
+
+impl Rate {
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let present = section.is_present();
+        section.require("per_second", "write `rate = { per_second = 50, burst = 100 }`");
+        let rate = Self { per_second: section.number("per_second"), burst: section.number("burst") };
+        section.finish();
+        present.then_some(rate)
     }
 }
 

@@ -7,6 +7,9 @@ use std::ops::Range;
 use super::diagnostic::{Diagnostic, Severity, did_you_mean, quoted};
 use super::excerpt::Excerpt;
 
+/// Keys whose values may hold a password: not shown, like those of unknown keys.
+const SECRET: [&str; 1] = ["shared"];
+
 /// A problem at a range of bytes.
 #[derive(Debug)]
 pub(super) struct Finding {
@@ -106,7 +109,8 @@ impl Report {
     /// The problems in the order of the file, and how many more there are.
     pub(super) fn finish(self, file: &str, text: &str) -> (Vec<Diagnostic>, usize) {
         let keys = self.keys.into_inner();
-        let lines = Lines::new(text, keys.iter().map(|(_, key)| *key).collect());
+        let shown = keys.iter().map(|(_, key)| *key).filter(|key| !SECRET.contains(key));
+        let lines = Lines::new(text, shown.collect());
         let mut findings = self.findings.into_inner();
         let mut unknown_keys = self.unknown.into_inner();
         unknown_keys.sort_by_key(|key| key.span.start);

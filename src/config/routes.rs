@@ -9,11 +9,13 @@ use toml::de::DeValue;
 
 use super::diagnostic::{did_you_mean, quoted};
 use super::document::{text, texts, wrong_type};
+use super::limits;
 use super::raw;
 use super::report::{Finding, Report};
 use super::scopes;
 use super::upstream::Upstream;
 use crate::gate::{Access, Kind, Kinds, PathCase, Route, RouteError, RouteTable};
+use crate::limits::RouteRate;
 
 /// The most routes; comparing them takes time that grows faster than their number.
 const MOST: usize = 10_000;
@@ -31,28 +33,29 @@ upstream = "api"
 auth = ["bearer", "session", "client_credentials"]
 scopes = { read = "read:{resource}", write = "write:{resource}" }"#;
 
-/// Checks all routes; `end` is the length of the file, where a forgotten route would stand.
+/// Checks all routes, and what each says of rate limits; `end` is the length of the file, where a forgotten route would stand.
 pub(super) fn check(
     raw: &raw::Document<'_>,
     case: PathCase,
     upstreams: &[Upstream],
     end: usize,
     report: &Report,
-) -> RouteTable {
+) -> (RouteTable, Vec<RouteRate>) {
     if raw.has_other_routes {
-        return RouteTable::default();
+        return Default::default();
     }
     if raw.routes.is_empty() {
         let finding = Finding::error(end..end, "there is no route, so that every request would get 404");
         report.push(finding.help(format!("a file needs at least this:\n{MINIMAL}")).whole_file());
-        return RouteTable::default();
+        return Default::default();
     }
     if let Some(first) = raw.routes.get(MOST) {
         report.push(Finding::error(first.span.clone(), format!("there are more than {MOST} routes")));
-        return RouteTable::default();
+        return Default::default();
     }
     let targets = Targets::new(upstreams);
     let mut routes = Vec::new();
+    let mut rates = Vec::new();
     let mut places = Vec::new();
     let mut used = HashSet::new();
     let mut targets_known = true;
@@ -66,6 +69,7 @@ pub(super) fn check(
         let path = path(raw, report);
         let access = access(raw, path.as_ref().map(|path| *path.get_ref()), report);
         let methods = methods(raw, report);
+        let rate = limits::route(raw.rate.as_ref(), || name(raw), report);
         // A route with another mistake still takes part in the search for conflicts, as long as it
         // is known which requests it means.
         if let (Some(path), Some(methods)) = (path, methods) {
@@ -75,6 +79,7 @@ pub(super) fn check(
                 access,
                 upstream: upstream.unwrap_or_default(),
             });
+            rates.push(rate);
             places.push(path.span());
         }
     }
@@ -87,12 +92,22 @@ pub(super) fn check(
             );
         }
     }
-    RouteTable::build(routes, case).unwrap_or_else(|errors| {
+    let table = RouteTable::build(routes, case).unwrap_or_else(|errors| {
         for error in errors {
             report.push(unusable(&error, &places));
         }
         RouteTable::default()
-    })
+    });
+    (table, rates)
+}
+
+/// What tells a route from others on every node: its methods and its path.
+fn name(raw: &raw::Route<'_>) -> Box<str> {
+    let mut methods: Vec<&str> =
+        raw.methods.iter().flat_map(|list| list.get_ref()).map(|method| *method.get_ref()).collect();
+    methods.sort_unstable();
+    let path = raw.path.as_ref().map_or("", |path| path.get_ref());
+    format!("{} {path}", methods.join(",")).into()
 }
 
 /// The upstreams by name.

@@ -133,6 +133,9 @@ pub enum Reason {
     /// Too many failures.
     #[error("too many failed attempts")]
     TooManyFailures(Duration),
+    /// More requests than the limit allows.
+    #[error("the rate limit is used up")]
+    RateLimited(Duration),
     /// No room for another bcrypt computation.
     #[error("the secret checks are saturated")]
     Saturated,
@@ -282,7 +285,7 @@ impl Reason {
             | Self::Session(_)
             | Self::SessionSignature
             | Self::SessionClaims => Code::InvalidToken,
-            Self::TooManyFailures(_) => Code::RateLimitExceeded,
+            Self::TooManyFailures(_) | Self::RateLimited(_) => Code::RateLimitExceeded,
             Self::Saturated | Self::ReplicaUnavailable => Code::ServiceUnavailable,
             Self::UpstreamUnreachable => Code::BadGateway,
             Self::UpstreamTimeout => Code::GatewayTimeout,
@@ -333,6 +336,7 @@ impl Reason {
             Self::StoreMismatch => "X-Store-Id names another store than the access token.",
             Self::AddressNotAllowed => "Requests from this address are not allowed for this app.",
             Self::TooManyFailures(_) => "Too many failed attempts. Try again later.",
+            Self::RateLimited(_) => "Too many requests. Try again later.",
             Self::Saturated => "Too many secrets are being checked. Try again shortly.",
             Self::ReplicaUnavailable => "Credentials cannot be checked at the moment. Try again shortly.",
             Self::UpstreamUnreachable => "The upstream service could not be reached.",
@@ -373,11 +377,13 @@ impl Reason {
         }
     }
 
-    /// When to come back, in whole seconds (RFC 9110 section 10.2.3; clients of the platform misread
+    /// When to come back, in whole seconds, never too early (RFC 9110 section 10.2.3; clients of the platform misread
     /// the form with a date).
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyFailures(wait) => Some(wait.as_secs().max(1)),
+            Self::TooManyFailures(wait) | Self::RateLimited(wait) => {
+                Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+            }
             Self::Saturated | Self::ReplicaUnavailable => Some(1),
             _ => None,
         }

@@ -35,6 +35,13 @@ pub enum Access {
     Credentials(Kinds, ScopeRules),
 }
 
+impl Access {
+    /// Whether we ask for a credential.
+    pub fn is_protected(&self) -> bool {
+        matches!(self, Self::Credentials(..))
+    }
+}
+
 /// A kind of credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {

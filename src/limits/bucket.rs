@@ -14,9 +14,28 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// How long a full bucket takes to come back.
+    pub fn window(self) -> Duration {
+        self.time(self.burst)
+    }
+
+    /// The time in which this many tokens come back.
+    pub(super) fn time(self, tokens: u32) -> Duration {
+        Duration::from_nanos(self.nanos(tokens))
+    }
+
+    /// How many tokens a bucket has that is full again after `full_in`.
+    pub(super) fn left(self, full_in: Duration) -> u32 {
+        let most = self.nanos(self.burst);
+        let left = most.saturating_sub(nanos(full_in)) / self.nanos(1).max(1);
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// Tokens as time. A whole number of nanoseconds each, so that a full bucket has `burst` tokens
+    /// exactly, whatever the rate.
     fn nanos(self, tokens: u32) -> u64 {
-        // Bounded by construction: at most 2^32 tokens at no less than one an hour.
-        (f64::from(tokens) * 1e9 / self.per_second.max(1.0 / 3600.0)) as u64
+        let one = (1e9 / self.per_second.max(1.0 / 3600.0)) as u64;
+        one.saturating_mul(u64::from(tokens))
     }
 }
 
@@ -34,6 +53,15 @@ impl Bucket {
     ///
     /// The time to wait until there are enough; nothing is taken then.
     pub fn take(&self, rate: Rate, tokens: u32, now: Duration) -> Result<(), Duration> {
+        self.draw(rate, tokens, now).map(drop)
+    }
+
+    /// Takes `tokens`, and says after which time the bucket will be full again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bucket::take`].
+    pub(super) fn draw(&self, rate: Rate, tokens: u32, now: Duration) -> Result<Duration, Duration> {
         let (now, cost, most) = (nanos(now), rate.nanos(tokens), rate.nanos(rate.burst));
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
@@ -43,7 +71,7 @@ impl Bucket {
                 return Err(Duration::from_nanos(debt - most));
             }
             match self.full_at.compare_exchange_weak(full_at, after, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(Duration::from_nanos(debt)),
                 Err(current) => full_at = current,
             }
         }
@@ -105,6 +133,22 @@ mod tests {
         assert!(bucket.take(RATE, 11, at(1e6)).is_err(), "more than it ever holds");
         bucket.refund(RATE, 1000);
         assert!(bucket.is_full(at(0.0)));
+    }
+
+    #[test]
+    fn a_burst_is_exact_at_every_rate() {
+        for per_second in [1.0, 3.0, 7.0, 999.0, 700_000.0, 1_000_000.0] {
+            for burst in [1, 2, 10, 1000, 100_000] {
+                let (bucket, rate) = (Bucket::default(), Rate { burst, per_second });
+                for taken in 1..=burst {
+                    let full_in = bucket.draw(rate, 1, at(7.0));
+                    let left = full_in.map(|full_in| rate.left(full_in));
+                    assert_eq!(left, Ok(burst - taken), "{rate:?}");
+                }
+                let wait = bucket.draw(rate, 1, at(7.0)).unwrap_err();
+                assert_eq!(wait, rate.time(1), "{rate:?}");
+            }
+        }
     }
 
     #[test]

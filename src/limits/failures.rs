@@ -5,14 +5,13 @@
 //! An address that has not failed lately may have a secret proved even when strangers have used up
 //! the client's budget: otherwise they could lock the owner out after a restart.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::accounts::{Accounts, block};
 use super::bucket::{Bucket, Rate};
-use crate::cache::Cache;
 use crate::model::ClientId;
 
 /// What a failed attempt that cost a bcrypt computation counts, in failed attempts.
@@ -34,8 +33,8 @@ pub struct FailureSettings {
 pub struct FailureBudgets {
     settings: FailureSettings,
     began: Instant,
-    addresses: Cache<IpAddr, Bucket>,
-    clients: Cache<ClientId, Bucket>,
+    addresses: Accounts<IpAddr>,
+    clients: Accounts<ClientId>,
 }
 
 /// What was taken for a bcrypt computation, given back when the secret is proved.
@@ -49,7 +48,7 @@ pub struct ProofFee {
 impl FailureBudgets {
     /// Full budgets for everybody.
     pub fn new(settings: FailureSettings) -> Self {
-        let (addresses, clients) = (Cache::new(ACCOUNTS), Cache::new(ACCOUNTS));
+        let (addresses, clients) = (Accounts::new(ACCOUNTS), Accounts::new(ACCOUNTS));
         Self { settings, began: Instant::now(), addresses, clients }
     }
 
@@ -99,11 +98,11 @@ impl FailureBudgets {
     }
 
     fn address(&self, address: IpAddr) -> Arc<Bucket> {
-        account(&self.addresses, &block(address))
+        self.addresses.of(&block(address))
     }
 
     fn client(&self, client: &ClientId) -> Arc<Bucket> {
-        account(&self.clients, client)
+        self.clients.of(client)
     }
 }
 
@@ -116,24 +115,6 @@ impl ProofFee {
         if let Some((bucket, rate)) = self.client {
             bucket.refund(rate, 1);
         }
-    }
-}
-
-fn account<K: Clone + Eq + std::hash::Hash>(accounts: &Cache<K, Bucket>, key: &K) -> Arc<Bucket> {
-    let opened = accounts.read_through(key, K::clone, || Ok::<_, Infallible>(Some(Bucket::default())));
-    match opened {
-        Ok(bucket) => bucket.unwrap_or_default(),
-    }
-}
-
-/// What counts as one address: an IPv6 caller commands a whole /64 (RFC 6177).
-fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(prefix.into())
-        }
-        v4 => v4,
     }
 }
 

@@ -1,11 +1,29 @@
-//! Limits for callers: token buckets, exact, in bounded tables.
+//! Limits for callers, exact and in bounded tables.
 //!
-//! What it deliberately does not do: decide who a caller is, or delay one whose secret is proved.
+//! Three kinds. Budgets of failed attempts make guessing dear and never touch who succeeds; rates bound
+//! what valid requests may cost the upstream; places bound the connections that are open. None decides
+//! who a caller is.
 
+mod accounts;
 mod bucket;
 mod failures;
 mod places;
+mod quota;
+mod rates;
+mod shared;
 
 pub use bucket::{Bucket, Rate};
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
 pub use places::{Place, Places};
+pub use quota::Quota;
+pub use rates::{Caller, Draw, RateLimits, RateSettings, RouteRate};
+pub use shared::{SharedUrl, SharedUrlError};
+
+/// The limits of requests: who fails too often, and who asks too often.
+#[derive(Debug)]
+pub struct Limits {
+    /// For those who fail.
+    pub failures: FailureBudgets,
+    /// For those who succeed.
+    pub rates: RateLimits,
+}

@@ -11,6 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::gate::Reason;
+use crate::limits::Quota;
 
 /// The header that carries the request id, both ways.
 pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -18,14 +19,19 @@ pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static(
 /// How long the rest of an unread request body is read after an answer, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Answers with a refusal. `keep` says whether the connection is still in step.
+/// Answers with a refusal; `quota` is the caller's, where the request was counted or was one too many.
+/// `keep` says whether the connection is still in step.
 pub(super) async fn refuse(
     session: &mut Session,
     reason: &Reason,
     request_id: &HeaderValue,
+    quota: Option<&Quota>,
     keep: bool,
 ) -> pingora::Result<()> {
-    let (head, body) = build(reason, request_id)?;
+    let (mut head, body) = build(reason, request_id)?;
+    for (name, value) in quota.into_iter().flat_map(Quota::headers) {
+        head.insert_header(name, value)?;
+    }
     // A client that waits for 100 (Continue) will not send its body now: nothing could be drained.
     if !keep || session.req_header().headers.contains_key(EXPECT) {
         session.set_keepalive(None);

@@ -11,6 +11,7 @@ use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
 use crate::gate::{Kind, Pass, Reason, Step, Trail};
+use crate::limits::Quota;
 use crate::model::{App, Store};
 
 /// One request, from its head to its log line.
@@ -29,6 +30,8 @@ pub struct Context {
     pub(super) rewritten: Option<http::Uri>,
     pub(super) upstream: usize,
     pub(super) pass: Option<Pass>,
+    /// What the caller is told of its rate limit, where one applies.
+    pub(super) quota: Option<Quota>,
     pub(super) refused: Option<Reason>,
     pub(super) attempts: Attempts,
     pub(super) sent_upstream: Option<Instant>,

@@ -25,7 +25,7 @@ use super::plain;
 use super::upstream::Upstreams;
 use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
-use crate::limits::FailureBudgets;
+use crate::limits::{Caller, Draw, Limits, Quota};
 use crate::model::Timestamp;
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
@@ -54,8 +54,8 @@ pub struct Parts<D> {
     pub directory: D,
     /// The bcrypt workers.
     pub hasher: Hasher,
-    /// The budgets of failed attempts.
-    pub budgets: FailureBudgets,
+    /// For those who fail, and for those who ask too often.
+    pub limits: Limits,
     /// Where requests go.
     pub upstreams: Arc<Upstreams>,
     /// Where their records go.
@@ -125,7 +125,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     ) -> Result<(usize, Pass), Reason> {
         for _ in 0..PROOF_ROUNDS {
             let address = context.caller.unwrap_or(context.peer.address);
-            let fee = self.0.budgets.take_fee(address, &challenge.app.client_id, Instant::now());
+            let fee = self.0.limits.failures.take_fee(address, &challenge.app.client_id, Instant::now());
             let fee = fee.map_err(Reason::TooManyFailures)?;
             match self.0.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
                 Verdict::Proved => fee.refund(),
@@ -142,6 +142,28 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             };
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
+    }
+
+    /// Counts a request that is about to be forwarded against its caller's rate limit.
+    async fn ration(&self, pass: &Pass, context: &mut Context) -> Result<(), Reason> {
+        let Some(route) = context.known.route else { return Ok(()) };
+        let caller = match pass {
+            Pass::Permitted(permit) => Caller::App(permit.app().app_id, permit.store().store_id),
+            Pass::Anonymous | Pass::Upstream => {
+                Caller::Address(context.caller.unwrap_or(context.peer.address))
+            }
+        };
+        match self.0.limits.rates.draw(route, caller, Instant::now()).await {
+            Draw::Unlimited => Ok(()),
+            Draw::Granted(quota) => {
+                context.quota = Some(quota);
+                Ok(())
+            }
+            Draw::Refused(quota, wait) => {
+                context.quota = Some(quota);
+                Err(Reason::RateLimited(wait))
+            }
+        }
     }
 
     /// Puts a request that may live long on its leash: an upgrade, or an answer whose end nobody has
@@ -163,7 +185,8 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// A failed attempt counts against its address; past the budget it is answered 429.
     fn charged(&self, reason: Reason, context: &Context) -> Reason {
         let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
-        match context.caller.filter(|_| failed).map(|caller| self.0.budgets.charge(caller, Instant::now())) {
+        let charge = |caller| self.0.limits.failures.charge(caller, Instant::now());
+        match context.caller.filter(|_| failed).map(charge) {
             Some(Err(wait)) => Reason::TooManyFailures(wait),
             _ => reason,
         }
@@ -190,6 +213,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             rewritten: None,
             upstream: 0,
             pass: None,
+            quota: None,
             refused: None,
             attempts: Attempts::default(),
             sent_upstream: None,
@@ -230,7 +254,12 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             // Boxed, as is the refusal: what is rare should not make this future large.
             Next::Prove(challenge) => Box::pin(self.prove(challenge, session, context)).await,
         };
-        match settled {
+        // Last, so that what is refused for another reason costs its caller nothing.
+        let rationed = match settled {
+            Ok((upstream, pass)) => self.ration(&pass, context).await.map(|()| (upstream, pass)),
+            Err(reason) => Err(reason),
+        };
+        match rationed {
             Ok((upstream, pass)) => {
                 context.upstream = upstream;
                 context.pass = Some(pass);
@@ -240,7 +269,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
                 let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
-                let refusal = answer::refuse(session, &reason, &context.request_id, keep);
+                let quota = context.quota.as_ref();
+                let refusal = answer::refuse(session, &reason, &context.request_id, quota, keep);
                 let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
@@ -295,6 +325,9 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         self.follow_credential(response, context);
         self.0.upstreams.answered(context.upstream, &context.attempts);
         hop::clean(response);
+        for (name, value) in context.quota.iter().flat_map(Quota::headers) {
+            response.insert_header(name, value)?;
+        }
         response.insert_header("X-Request-Id", context.request_id.clone())
     }
 
@@ -355,7 +388,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         let mut status = 0;
         if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
             status = reason.code().status().as_u16();
-            if let Err(error) = answer::refuse(session, &reason, &context.request_id, false).await {
+            let quota = context.quota.as_ref();
+            if let Err(error) = answer::refuse(session, &reason, &context.request_id, quota, false).await {
                 tracing::debug!("an error could not be answered: {error}");
             }
             context.refused = Some(reason);

@@ -8,7 +8,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::gate::Code;
+use crate::gate::{Code, Reason};
 use crate::proxy::{Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
@@ -19,12 +19,17 @@ pub struct Metrics {
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
+    /// By route; empty until [`Metrics::name_limited`].
+    limited: Vec<Option<IntCounter>>,
+    limited_by_route: IntCounterVec,
     gateway_time: Histogram,
     upstream_time: Histogram,
     /// Lines that the access log had no room for.
     pub access_log_dropped: IntCounter,
     /// Requests under way; set when the metrics are read.
     pub in_flight: IntGauge,
+    /// What went wrong with the place where nodes count together.
+    pub shared_limit_failures: IntCounter,
     /// From the commit of a change to its enforcement.
     pub enforcement_delay: Histogram,
     connections: IntGauge,
@@ -87,6 +92,19 @@ impl Metrics {
         registry.register(Box::new(access_log_dropped.clone()))?;
         let in_flight = IntGauge::new("storegate_requests_in_flight", "Requests under way.")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let limited_by_route = IntCounterVec::new(
+            Opts::new(
+                "storegate_rate_limited_total",
+                "Requests past the rate limit of their caller, by the route's path.",
+            ),
+            &["route"],
+        )?;
+        registry.register(Box::new(limited_by_route.clone()))?;
+        let shared_limit_failures = IntCounter::new(
+            "storegate_shared_limit_failures_total",
+            "Requests and connections for which the server of shared limits failed.",
+        )?;
+        registry.register(Box::new(shared_limit_failures.clone()))?;
         let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
         registry.register(Box::new(connections.clone()))?;
         let connections_refused = IntCounter::new(
@@ -105,6 +123,9 @@ impl Metrics {
             forwarded: requests.with_label_values(&["forwarded", ""]),
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
+            limited: Vec::new(),
+            limited_by_route,
+            shared_limit_failures,
             registry,
             gateway_time,
             upstream_time,
@@ -116,6 +137,13 @@ impl Metrics {
             connections_cut,
             upstreams,
         })
+    }
+
+    /// Prepares a counter for each route that limits rates: its path, or `None` where none is limited,
+    /// by position.
+    pub fn name_limited<'r>(&mut self, routes: impl Iterator<Item = Option<&'r str>>) {
+        let counter = |path| self.limited_by_route.with_label_values(&[path]);
+        self.limited = routes.map(|path| path.map(counter)).collect();
     }
 
     /// Takes the counts of connections over.
@@ -139,6 +167,11 @@ impl Metrics {
         match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
+                    counter.inc();
+                }
+                if let (Reason::RateLimited(_), Some(route)) = (reason, record.route)
+                    && let Some(Some(counter)) = self.limited.get(route)
+                {
                     counter.inc();
                 }
             }
@@ -239,6 +272,7 @@ mod tests {
             text.contains("storegate_requests_total{code=\"head_too_large\",outcome=\"refused\"} 0"),
             "{text}"
         );
+        assert!(!text.contains("storegate_rate_limited_total"), "no route is limited: {text}");
         assert!(text.contains("# TYPE storegate_enforcement_delay_seconds histogram"), "{text}");
     }
 }

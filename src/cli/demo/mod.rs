@@ -52,8 +52,9 @@ impl Arguments {
         let page = Page { gateway: gateway.addresses.clone(), upstream, config: config_path, seeded };
         output::line(&page.head());
         let passed = check(&page).await?;
+        output::line(&page.try_it());
         if !self.exit_after_check {
-            output::line(&page.try_it());
+            output::line("\nServing until Ctrl-C.");
             signals.next().await;
         }
         gateway.stop().await;

@@ -126,8 +126,7 @@ impl Page {
         text.push_str(&format!(
             "\n{changes}\n\n  {revoke}\n  {command} token revoke {token}\n\n  {rotate}\n  {command} app rotate-secret {client_id}\n\n\
              {explain}\n\n  {command} explain GET /api/apps/v1/orders \\\n    -H 'X-Client-Id: {client_id}' -H 'X-Client-Secret: wrong'\n\n\
-             Health, readiness and metrics: http://{admin}/healthz, /readyz, /metrics\n\
-             Serving until Ctrl-C.",
+             Health, readiness and metrics: http://{admin}/healthz, /readyz, /metrics",
             changes = bold("Change something and see it enforced at once"),
             revoke = dim("# the access token is refused from the moment this returns"),
             rotate = dim("# so is the old client secret"),

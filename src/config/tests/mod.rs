@@ -8,6 +8,7 @@ mod shown;
 
 use super::*;
 use crate::gate::{Access, Found, PathCase, ScopeRules, ScopeTemplate};
+use crate::limits::Rate;
 use crate::proxy::{Balance, Probe};
 
 const SHIPPED: &str = include_str!("../../../gateway.toml");
@@ -62,6 +63,7 @@ fn the_shipped_file_is_accepted_and_shows_the_defaults() {
     assert_eq!(config.hasher, minimal.hasher);
     assert_eq!(config.upstreams, minimal.upstreams);
     assert_eq!(config.inject, minimal.inject);
+    assert_eq!((&config.limits, &config.rates), (&minimal.limits, &minimal.rates));
     assert_eq!(config.upstream("api"), Some(0));
     assert_eq!(config.upstream("app"), None);
     assert!(config.server.threads >= 1 && config.hasher.threads >= 1);
@@ -94,6 +96,10 @@ fn the_shipped_file_names_every_key() {
         assert!(SHIPPED.contains(&format!("{key} = \"{key}:")));
         shown.insert(("route.scopes".into(), key.into()));
     }
+    for key in ["per_second", "burst"] {
+        assert!(SHIPPED.contains(&format!(" {key} = ")));
+        shown.insert(("route.rate".into(), key.into()));
+    }
     for (section, key) in known {
         assert!(
             shown.contains(&(section.clone(), key.into())),
@@ -114,6 +120,32 @@ fn a_route_without_scopes_has_the_platforms_or_a_warning() {
     assert!(warnings.iter().any(|d| d.message.contains("demands no scope")), "{warnings:?}");
     let Access::Credentials(_, rules) = &config.routes.routes()[0].access else { panic!() };
     assert_eq!(*rules, ScopeRules::default());
+}
+
+#[test]
+fn rates_and_their_defaults() {
+    let rate = |burst, per_second| Rate { burst, per_second };
+    let limits = |text: &str| {
+        let (config, warnings) = Config::parse(&format!("[limits]\n{text}\n{REST}"), "gateway.toml").unwrap();
+        (config.limits.requests, warnings.len())
+    };
+    assert_eq!(limits(""), (None, 0));
+    assert_eq!(limits("burst = 5"), (None, 1), "a warning");
+    assert_eq!(limits("requests_per_second = 7"), (Some(rate(14, 7.0)), 0));
+    assert_eq!(limits("requests_per_second = 7\nburst = 5"), (Some(rate(5, 7.0)), 0));
+
+    let own = |text: &str| {
+        let text = format!("{REST}methods = ['PUT', 'GET']\n{text}");
+        let (config, warnings) = Config::parse(&text, "gateway.toml").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((warnings, config.rates.len()), (vec![], 1));
+        config.rates[0].clone()
+    };
+    let name = "GET,PUT /a/{x}/{*rest}".into();
+    assert_eq!(own(""), RouteRate::Everywhere);
+    assert_eq!(own("rate = { per_second = 0 }"), RouteRate::Unlimited);
+    assert_eq!(own("rate = { per_second = 3, burst = 9 }"), RouteRate::Own { rate: rate(9, 3.0), name });
+    let name = "GET,PUT /a/{x}/{*rest}".into();
+    assert_eq!(own("[route.rate]\nper_second = 3"), RouteRate::Own { rate: rate(6, 3.0), name });
 }
 
 #[test]

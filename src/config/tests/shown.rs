@@ -36,6 +36,14 @@ fn no_diagnostic_repeats_a_secret() {
         "[upstream.api]\nservers = ['http://user:hunter2@host']",
         "[upstream.api]\nservers = ['http://user:hunter2/@host:x']",
         "[upstream.api]\nservers = 'http://user:hunter2@host'",
+        "[limits]\nshared = 'redis://user:hunter2@host:x'",
+        "[limits]\nshared = 'rediss://user:hunter2@host'",
+        "[limits]\nshared = 'redis://user:hunter2,@host/x'",
+        "[limits]\nshared = 'hunter2@host'",
+        "[limits]\nshared = ['redis://user:hunter2@host']",
+        "[limits]\nshared = redis://:hunter2@host",
+        "limits = { shared = 'hunter2@host', burst = 1 }",
+        "[limits]\nshared = \"\"\"\nredis:hunter2@host\"\"\"\n",
         "[upstream]\napi = 'hunter2'",
         "[idp]\nsigning_key = 'hunter2'\nclient_secret = 5\nclient_secret = 'hunter2'",
         "idp = 'hunter2'",
@@ -48,4 +56,12 @@ fn no_diagnostic_repeats_a_secret() {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
+}
+
+#[test]
+fn a_configuration_does_not_print_its_secrets() {
+    let text = format!("[limits]\nrequests_per_second = 1\nshared = 'redis://user:hunter2@host'\n{REST}");
+    let (config, warnings) = Config::parse(&text, "gateway.toml").unwrap();
+    let shown = format!("{config:?} {warnings:?}");
+    assert!(shown.contains("SharedUrl(…)") && !shown.contains("hunter2"), "{shown}");
 }
