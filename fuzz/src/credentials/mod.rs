@@ -149,7 +149,8 @@ impl Request {
                 .filter(|left| fold(left.as_str().as_bytes()) == name.as_bytes())
                 .all(|left| left == name)
         };
-        for name in ["x-scopes", "x-installation-id", "x-auth-method", "x-subject"] {
+        let overrides = ["x-http-method", "x-http-method-override", "x-method-override"];
+        for name in ["x-scopes", "x-installation-id", "x-auth-method", "x-subject"].iter().chain(&overrides) {
             assert!(!has(name), "{name} of the client");
         }
         for name in ["x-store-id", "x-client-id", "x-client-secret", "authorization", "x-session-token"] {
@@ -157,7 +158,11 @@ impl Request {
             assert!(passes || !has(name), "{name} of the client");
         }
         if !trusted {
-            assert!(!["forwarded", "x-real-ip", "x-forwarded", "x-request-id"].iter().any(|name| has(name)));
+            assert!(
+                !["forwarded", "x-real-ip", "x-forwarded", "x-request-id", "true-client-ip"]
+                    .iter()
+                    .any(|name| has(name))
+            );
             assert!(!["x-forwarded-", "x-original-", "x-rewrite-"].iter().any(|prefix| begins(prefix)));
         }
         let identity = GATE.identity(pass);
