@@ -25,7 +25,6 @@ const DOORS: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),
-    ("matchit", &["gate"]),
     ("redis", &["limits"]),
 ];
 

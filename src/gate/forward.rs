@@ -72,17 +72,37 @@ static CREDENTIALS: [HeaderName; 5] =
 
 /// Header families by which a proxy in front tells who called and what was asked. Believed from
 /// trusted proxies only.
-const FORWARDED: [&str; 4] = ["forwarded", "x-real-ip", "x-forwarded", "x-request-id"];
+const FORWARDED: [&str; 9] = [
+    "forwarded",
+    "x-forwarded",
+    "x-real-ip",
+    "x-request-id",
+    // The caller's address, as content delivery networks and load balancers name it.
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+];
 const FORWARDED_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite-"];
+
+/// Headers by which frameworks take another method than the request's. The method that was decided is
+/// the method, so that a GET with the scope to read cannot become a DELETE; no proxy writes them.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
+
+/// Names that say where the message ends. In another spelling they say nothing here, and perhaps
+/// something to an upstream that knows them as CONTENT_LENGTH (RFC 3875 section 4.1.2).
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// Every header name that speaks of identity, by who owns it.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// Credentials and injected names: removed from every request that we vouch for.
+    /// Credentials and injected names, and the overrides: removed from every request that we vouch for.
     pub(super) identity: OwnedNames,
     forwarded: OwnedNames,
     /// Both: what `Connection` may not name.
     pub(super) all: OwnedNames,
+    framing: OwnedNames,
     inject: InjectNames,
 }
 
@@ -93,11 +113,12 @@ impl Names {
     pub(super) fn new(inject: InjectNames) -> Self {
         let injected = inject.all().map(HeaderName::as_str);
         let credentials = CREDENTIALS.each_ref().map(HeaderName::as_str);
-        let identity = || injected.iter().chain(&credentials).copied();
+        let identity = || injected.iter().chain(&credentials).chain(&METHOD_OVERRIDES).copied();
         Self {
             identity: OwnedNames::new(identity()),
             forwarded: OwnedNames::new(FORWARDED).with_prefixes(FORWARDED_PREFIXES),
             all: OwnedNames::new(identity().chain(FORWARDED)).with_prefixes(FORWARDED_PREFIXES),
+            framing: OwnedNames::new(FRAMING),
             inject,
         }
     }
@@ -117,10 +138,12 @@ impl Names {
         };
         headers
             .keys()
-            // Most names are nobody's: one look tells.
-            .filter(|name| self.all.contains(name.as_str()))
-            .filter(|name| {
-                (self.identity.contains(name.as_str()) && !untouched(name)) || is_forged(name.as_str())
+            .filter(|name| match self.all.contains(name.as_str()) {
+                // Most names are nobody's.
+                false => self.framing.is_other_spelling(name.as_str()).is_some(),
+                true => {
+                    (self.identity.contains(name.as_str()) && !untouched(name)) || is_forged(name.as_str())
+                }
             })
             .cloned()
             .collect()

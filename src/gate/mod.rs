@@ -10,11 +10,13 @@ pub mod credential;
 mod directory;
 mod forward;
 mod intake;
+mod pattern;
 mod refusal;
 mod route;
 mod scope_rule;
 mod tenure;
 mod trail;
+mod tree;
 mod verify;
 
 use http::{HeaderMap, HeaderName};
@@ -109,8 +111,8 @@ impl Gate {
         // A preflight asks on behalf of another method, and is answered by the route that serves it.
         let preflight = credential::preflight(head.method, head.headers);
         let method = preflight.as_ref().unwrap_or(head.method);
-        if self.settings.routes.parameters_mislead(method, &path) {
-            return Decision::Refuse(Reason::PathParameters);
+        if self.settings.routes.misleads(method, &path) {
+            return Decision::Refuse(Reason::MisleadingPath);
         }
         let (index, route, captures) = match self.settings.routes.find(method, &path) {
             Found::Route(index, route, captures) => (index, route, captures),

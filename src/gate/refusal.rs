@@ -37,9 +37,9 @@ pub enum Reason {
     /// More header bytes or fields than allowed.
     #[error("the request head is too large")]
     HeadTooLarge,
-    /// The path has parameters (`;x=y`) without which it would take another route.
-    #[error("without its parameters the path would take another route")]
-    PathParameters,
+    /// The path has parameters (`;x=y`) or empty segments without which it would take another route.
+    #[error("without its parameters and empty segments the path would take another route")]
+    MisleadingPath,
     /// TRACE would echo credentials (RFC 9110 section 9.3.8).
     #[error("the method is never forwarded")]
     Method,
@@ -256,7 +256,7 @@ impl Reason {
             | Self::Framing
             | Self::Nominated
             | Self::Forwarded
-            | Self::PathParameters
+            | Self::MisleadingPath
             | Self::TwoCredentials
             | Self::RepeatedAuthorization => Code::InvalidRequest,
             Self::HeadTooLarge => Code::HeadTooLarge,
@@ -320,7 +320,7 @@ impl Reason {
             Self::Framing => "The request states the length of its body in more than one way.",
             Self::Nominated => "The Connection header may not name credential or identity headers.",
             Self::Forwarded => "Malformed X-Forwarded-For header.",
-            Self::PathParameters => "Path parameters are not supported here.",
+            Self::MisleadingPath => "Path parameters and empty segments are not supported here.",
             Self::HeadTooLarge => "The request head is too large.",
             Self::Method => "This method is not supported.",
             Self::NoRoute => "No such route.",

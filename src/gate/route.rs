@@ -1,18 +1,15 @@
 //! Which route a request takes. The most specific route wins, judged from left to right: a literal
 //! segment beats a captured one, and that beats a tail (`{*rest}`), so that a narrow open route never
 //! cuts into a protected prefix. No match means no: 404.
-//!
-//! Two radix walks, one over the paths that end and one over those with a tail: the router cannot
-//! hold `/x/{id}` beside `/x/{*rest}`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use http::{HeaderValue, Method};
-use matchit::{InsertError, Router};
 use smallvec::SmallVec;
 
+use super::pattern::Pattern;
 use super::scope_rule::ScopeRules;
+use super::tree::Tree;
 
 /// A route as the operator wrote it, checked.
 #[derive(Debug, Clone)]
@@ -153,10 +150,7 @@ impl RouteError {
 pub struct RouteTable {
     routes: Vec<Route>,
     case: PathCase,
-    /// Paths in which every segment is named.
-    whole: Router<Candidates>,
-    /// Paths that end in a tail.
-    tailed: Router<Candidates>,
+    tree: Tree<Candidates>,
 }
 
 /// The routes of one path, with disjoint methods, by position.
@@ -164,35 +158,6 @@ pub struct RouteTable {
 struct Candidates {
     routes: Box<[usize]>,
     allow: HeaderValue,
-    shape: Box<[Specificity]>,
-}
-
-impl Candidates {
-    /// Whether nothing can be more specific.
-    fn is_literal(&self) -> bool {
-        self.shape.iter().all(|segment| *segment == Specificity::Literal)
-    }
-}
-
-/// How much a segment of a route's path leaves open; compared from left to right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Specificity {
-    Literal,
-    /// A capture with a literal beside it.
-    Affixed,
-    Capture,
-    Tail,
-}
-
-/// The shape of a path whose captures have numbers for names.
-fn shape(key: &str) -> Box<[Specificity]> {
-    let segment = |segment: &str| match (segment.starts_with("{*"), segment.find('{'), segment.find('}')) {
-        (true, ..) => Specificity::Tail,
-        (false, Some(0), Some(end)) if end + 1 == segment.len() => Specificity::Capture,
-        (false, Some(_), _) => Specificity::Affixed,
-        (false, None, _) => Specificity::Literal,
-    };
-    key.split('/').skip(1).map(segment).collect()
 }
 
 /// What the table says about a request.
@@ -208,7 +173,7 @@ pub enum Found<'t, 'p> {
 
 /// The captured parts of a path, in order.
 #[derive(Debug, Default, Clone)]
-pub struct Captures<'p>(SmallVec<[&'p str; 6]>);
+pub struct Captures<'p>(pub(super) SmallVec<[&'p str; 6]>);
 
 impl<'p> Captures<'p> {
     /// The captured part with this number; empty where the path had no such part.
@@ -225,34 +190,25 @@ impl RouteTable {
     /// Every route that cannot be used.
     pub fn build(routes: Vec<Route>, case: PathCase) -> Result<Self, Vec<RouteError>> {
         let mut errors = Vec::new();
-        let mut whole: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut tailed: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut stems: Vec<(String, usize)> = Vec::new();
+        let mut tree = Tree::default();
         for (index, route) in routes.iter().enumerate() {
             match Pattern::parse(&route.pattern, case) {
+                Ok(pattern) => tree.insert(&pattern, index),
                 Err(why) => errors.push(RouteError::Path(index, why)),
-                Ok(Pattern { key, stem: None, .. }) => whole.entry(key).or_default().push(index),
-                Ok(Pattern { key, stem: Some(stem), .. }) => {
-                    tailed.entry(key).or_default().push(index);
-                    stems.push((stem, index));
-                }
             }
         }
-        // A path with a tail also matches without it, unless that is a route of its own.
-        let explicit: Vec<String> = whole.keys().cloned().collect();
-        for (stem, index) in stems {
-            if explicit.binary_search(&stem).is_err() {
-                whole.entry(stem).or_default().push(index);
-            }
-        }
-        for indices in whole.values().chain(tailed.values()) {
-            errors.extend(rivals(indices, &routes));
-        }
-        let whole = router(whole, &routes, &mut errors);
-        let tailed = router(tailed, &routes, &mut errors);
+        let ambiguous = |(one, two): (usize, usize)| {
+            let (index, other) = (one.max(two), one.min(two));
+            RouteError::Ambiguous { index, other, pattern: routes[other].pattern.clone() }
+        };
+        errors.extend(tree.crossings().into_iter().map(ambiguous));
+        let tree = tree.map(&mut |indices| {
+            errors.extend(rivals(&indices, &routes).into_iter().map(ambiguous));
+            Candidates { allow: allow(&indices, &routes), routes: indices.into() }
+        });
         errors.sort_by_key(RouteError::index);
         errors.dedup();
-        if errors.is_empty() { Ok(Self { routes, case, whole, tailed }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { routes, case, tree }) } else { Err(errors) }
     }
 
     /// The routes, in the order of the configuration.
@@ -274,41 +230,54 @@ impl RouteTable {
     /// The route of a request; `path` is in normal form and [folded](Self::fold).
     pub fn find<'p>(&self, method: &Method, path: &'p str) -> Found<'_, 'p> {
         let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
-        let found = match self.whole.at(path) {
-            Ok(whole) if whole.value.is_literal() => whole,
-            whole => match (whole, self.tailed.at(path)) {
-                (Ok(whole), Ok(tailed)) if tailed.value.shape < whole.value.shape => tailed,
-                (Ok(found), _) | (Err(_), Ok(found)) => found,
-                (Err(_), Err(_)) => return Found::Nothing,
-            },
-        };
-        let candidates = found.value;
+        let Some((candidates, captures)) = self.tree.find(path) else { return Found::Nothing };
         match candidates.routes.iter().find(|&&index| serves(&self.routes[index], method)) {
-            Some(&index) => {
-                let captures = Captures(found.params.iter().map(|(_, value)| value).collect());
-                Found::Route(index, &self.routes[index], captures)
-            }
+            Some(&index) => Found::Route(index, &self.routes[index], captures),
             None => Found::MethodNotAllowed(&candidates.allow),
         }
     }
 }
 
 impl RouteTable {
-    /// Whether the path takes a route that it would not take without its parameters (`;x=y`, RFC 3986
-    /// section 3.3): some upstreams drop them, and would then serve what another route protects.
-    pub fn parameters_mislead(&self, method: &Method, path: &str) -> bool {
-        if !path.contains(';') {
+    /// Whether a less careful reader would see another path, one that takes another route or captures
+    /// other parts: some upstreams drop parameters (`;x=y`, RFC 3986 section 3.3), some merge empty
+    /// segments, some do both, and would then serve what another route protects. `path` is in normal
+    /// form and [folded](Self::fold).
+    pub fn misleads(&self, method: &Method, path: &str) -> bool {
+        let is_odd =
+            |path: &str| path.contains("//") || [";", "%3B", "%3b"].iter().any(|odd| path.contains(odd));
+        if !is_odd(path) {
             return false;
         }
-        let route = |path: &str| match self.find(method, path) {
-            Found::Route(index, ..) => Some(index),
-            Found::MethodNotAllowed(_) | Found::Nothing => None,
-        };
-        let segments: Vec<&str> =
-            path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
-        let taken = route(path);
-        taken.is_some() && taken != route(&segments.join("/"))
+        let Found::Route(taken, _, seen) = self.find(method, path) else { return false };
+        let plain = without_parameters(path);
+        let readings = [merged(path), merged(&plain), plain];
+        readings.iter().any(|read| match self.find(method, read) {
+            Found::Route(index, _, captures) => index != taken || !seen.reads_as(&captures),
+            Found::MethodNotAllowed(_) | Found::Nothing => true,
+        })
     }
+}
+
+impl Captures<'_> {
+    /// Whether the least careful reader sees no difference.
+    fn reads_as(&self, other: &Captures<'_>) -> bool {
+        let read = |part: &str| merged(&without_parameters(part));
+        (0..self.0.len().max(other.0.len())).all(|index| read(self.value(index)) == read(other.value(index)))
+    }
+}
+
+fn without_parameters(path: &str) -> String {
+    let end = |segment: &str| [";", "%3B", "%3b"].iter().filter_map(|mark| segment.find(mark)).min();
+    let names: Vec<&str> =
+        path.split('/').map(|segment| &segment[..end(segment).unwrap_or(segment.len())]).collect();
+    names.join("/")
+}
+
+/// With one slash before each segment that is not empty, and none elsewhere.
+fn merged(path: &str) -> String {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    format!("/{}", segments.join("/"))
 }
 
 /// The names that a route's path captures, in order, a tail with its star: what its scopes may use.
@@ -325,48 +294,19 @@ fn serves(route: &Route, method: &Method) -> bool {
     methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
 }
 
-fn rivals(indices: &[usize], routes: &[Route]) -> Vec<RouteError> {
+/// The pairs of one path's routes that serve a method both.
+fn rivals(indices: &[usize], routes: &[Route]) -> Vec<(usize, usize)> {
     let overlap = |a: &Route, b: &Route| match (&a.methods, &b.methods) {
         (Some(list), _) => list.iter().any(|method| serves(b, method)),
         (None, Some(list)) => !list.is_empty(),
         (None, None) => true,
     };
-    let mut errors = Vec::new();
-    for (position, &index) in indices.iter().enumerate() {
-        let earlier = indices[..position].iter().find(|&&other| {
-            overlap(&routes[other], &routes[index]) || overlap(&routes[index], &routes[other])
-        });
-        if let Some(&other) = earlier {
-            errors.push(RouteError::Ambiguous { index, other, pattern: routes[other].pattern.clone() });
-        }
-    }
-    errors
-}
-
-fn router(
-    paths: BTreeMap<String, Vec<usize>>,
-    routes: &[Route],
-    errors: &mut Vec<RouteError>,
-) -> Router<Candidates> {
-    let mut router = Router::new();
-    let mut first: BTreeMap<String, usize> = BTreeMap::new();
-    for (key, indices) in paths {
-        let Some(&index) = indices.first() else { continue };
-        let candidates =
-            Candidates { allow: allow(&indices, routes), routes: indices.into(), shape: shape(&key) };
-        match router.insert(key.clone(), candidates) {
-            Ok(()) => {
-                first.insert(key, index);
-            }
-            Err(InsertError::Conflict { with }) => {
-                let other = first.get(&with).copied().unwrap_or_default();
-                let (index, other) = (index.max(other), index.min(other));
-                errors.push(RouteError::Ambiguous { index, other, pattern: routes[other].pattern.clone() });
-            }
-            Err(error) => errors.push(RouteError::Path(index, error.to_string())),
-        }
-    }
-    router
+    let either = |one: &Route, other: &Route| overlap(one, other) || overlap(other, one);
+    let rival_of = |(position, &index): (usize, &usize)| {
+        let mut earlier = indices[..position].iter();
+        earlier.find(|&&other| either(&routes[other], &routes[index])).map(|&other| (other, index))
+    };
+    indices.iter().enumerate().filter_map(rival_of).collect()
 }
 
 fn allow(indices: &[usize], routes: &[Route]) -> HeaderValue {
@@ -380,94 +320,6 @@ fn allow(indices: &[usize], routes: &[Route]) -> HeaderValue {
     methods.sort_unstable();
     methods.dedup();
     HeaderValue::try_from(methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// A route's path, read.
-struct Pattern<'a> {
-    /// The names that it captures, in order, a tail with its star.
-    names: Vec<&'a str>,
-    /// The path with numbers for names, so that two spellings of one path are one key.
-    key: String,
-    /// The key without the tail.
-    stem: Option<String>,
-}
-
-impl<'a> Pattern<'a> {
-    fn parse(path: &'a str, case: PathCase) -> Result<Self, String> {
-        let Some(body) = path.strip_prefix('/') else { return Err("a path starts with a slash".into()) };
-        if path.contains("//") {
-            return Err("two slashes in a row match no request that a client means".into());
-        }
-        let body = body.strip_suffix('/').unwrap_or(body);
-        let mut pattern = Self { names: Vec::new(), key: String::new(), stem: None };
-        let mut segments = body.split('/').peekable();
-        while let Some(segment) = segments.next() {
-            if body.is_empty() {
-                break;
-            }
-            if let Some(name) = segment.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')) {
-                if segments.peek().is_some() {
-                    return Err(format!("{segment} takes all that follows, so that it must come last"));
-                }
-                pattern.name(&segment[1..segment.len() - 1], name)?;
-                let stem = if pattern.key.is_empty() { "/".to_owned() } else { pattern.key.clone() };
-                pattern.stem = Some(stem);
-                pattern.key.push_str("/{*rest}");
-                return Ok(pattern);
-            }
-            pattern.segment(segment, case)?;
-        }
-        if pattern.key.is_empty() {
-            pattern.key.push('/');
-        }
-        Ok(pattern)
-    }
-
-    fn segment(&mut self, segment: &'a str, case: PathCase) -> Result<(), String> {
-        self.key.push('/');
-        let (before, rest) = match segment.split_once('{') {
-            None => (segment, None),
-            Some((before, rest)) => (before, Some(rest)),
-        };
-        self.literal(before, case)?;
-        let Some(rest) = rest else { return Ok(()) };
-        let Some((name, after)) = rest.split_once('}') else {
-            return Err(format!("the brace in {segment:?} has no partner"));
-        };
-        self.name(name, name)?;
-        self.key.push_str(&format!("{{c{}}}", self.names.len()));
-        self.literal(after, case)
-    }
-
-    fn name(&mut self, shown: &'a str, name: &str) -> Result<(), String> {
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(format!("{{{shown}}} is not a name; use letters, digits and underscores"));
-        }
-        if self.names.iter().any(|known| known.trim_start_matches('*') == name) {
-            return Err(format!("{{{name}}} stands twice"));
-        }
-        self.names.push(shown);
-        Ok(())
-    }
-
-    fn literal(&mut self, text: &str, case: PathCase) -> Result<(), String> {
-        // What cannot stand in a request's normal form (RFC 3986 section 3.3, unreserved decoded)
-        // would be a route that never matches.
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@[]".contains(&b);
-        if let Some(odd) = text.chars().find(|c| !c.is_ascii() || !allowed(*c as u8)) {
-            return Err(format!(
-                "{odd:?} cannot stand in a route's path; write letters, digits and -._~!$&'()*+,;=:@"
-            ));
-        }
-        if text == "." || text == ".." {
-            return Err("dot segments are resolved before routes are matched".into());
-        }
-        match case {
-            PathCase::Insensitive => self.key.push_str(&text.to_ascii_lowercase()),
-            PathCase::Sensitive => self.key.push_str(text),
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -565,20 +417,77 @@ mod tests {
     }
 
     #[test]
-    fn parameters_must_not_lead_elsewhere() {
-        let table = table(&[("/{*rest}", &[]), ("/admin/{x}", &[])], PathCase::Insensitive).unwrap();
-        for path in ["/admin;v=1/1", "/admin;/1;x"] {
-            assert!(table.parameters_mislead(&Method::GET, path), "{path}");
+    fn whatever_fits_is_found() {
+        let routes: [(&str, &[Method]); 7] = [
+            ("/x/{n}s/b", &[]),
+            ("/x/{n}/a", &[]),
+            ("/x/{n}ss/c", &[]),
+            ("/files/{name}.tar.gz", &[]),
+            ("/files/{name}.gz", &[]),
+            ("/files/{name}", &[]),
+            ("/{*rest}", &[]),
+        ];
+        let table = table(&routes, PathCase::Insensitive).unwrap();
+        for (path, expected) in [
+            ("/x/vs/b", "0 v"),
+            ("/x/vs/a", "1 vs"),
+            ("/x/vss/c", "2 v"),
+            ("/x/vss/b", "0 vs"),
+            ("/x/vss/a", "1 vss"),
+            ("/x/vs/d", "6 x/vs/d"),
+            ("/x/s/b", "6 x/s/b"),
+            ("/files/a.tar.gz", "3 a"),
+            ("/files/a.gz", "4 a"),
+            ("/files/.gz", "5 .gz"),
+            ("/files/a", "5 a"),
+        ] {
+            assert_eq!(find(&table, &Method::GET, path), expected, "{path}");
         }
-        for path in ["/a;v=1/b", "/admin/1;v=2", "/admin/1;/2", "/;/admin/1", "/a", "/;", "/admin/1"] {
-            assert!(!table.parameters_mislead(&Method::GET, path), "{path}");
+    }
+
+    #[test]
+    fn no_reading_of_a_path_leads_elsewhere() {
+        let routes: [(&str, &[Method]); 3] =
+            [("/{*rest}", &[]), ("/admin/{x}", &[]), ("/shops/{shop}/{resource}/{*rest}", &[])];
+        let table = table(&routes, PathCase::Insensitive).unwrap();
+        for path in [
+            "/admin;v=1/1",
+            "/admin;/1;x",
+            "/admin%3B/1",
+            "/admin%3bv=1/1",
+            "/;/admin/1",
+            "//admin/1",
+            "/admin//1",
+            "/admin/;/1",
+            "//;x//admin//1",
+            "/shops/;/orders/customers",
+            "/shops//5/orders",
+        ] {
+            assert!(table.misleads(&Method::GET, path), "{path}");
+        }
+        for path in [
+            "/a;v=1/b",
+            "/admin/1;v=2",
+            "/admin/1;/2",
+            "/a",
+            "/;",
+            "/",
+            "//",
+            "/a//b",
+            "/admin/1",
+            "/shops/5;a/orders;b/1;c//2",
+            "/;jsessionid=1",
+        ] {
+            assert!(!table.misleads(&Method::GET, path), "{path}");
         }
     }
 
     #[test]
     fn rivals_are_refused() {
         let get: &[Method] = &[Method::GET];
-        let refused: [&[(&str, &[Method])]; 8] = [
+        let refused: [&[(&str, &[Method])]; 10] = [
+            &[("/a{x}", &[]), ("/{x}b", &[])],
+            &[("/{x}b/c", get), ("/aa{x}/d", &[])],
             &[("/a", &[]), ("/a", &[])],
             &[("/a", &[]), ("/a/", &[])],
             &[("/a", &[]), ("/A", &[])],
@@ -621,6 +530,7 @@ mod tests {
             "/a%2fb",
             "/a\\b",
             "/{x}{y}",
+            &"/a".repeat(65),
             "/a\n",
         ];
         for path in refused {

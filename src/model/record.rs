@@ -107,7 +107,9 @@ impl SecretHash {
         let Some((cost, body)) = rest.and_then(|rest| rest.split_once('$')) else { return Err(WHY) };
         let cost_is_sane = cost.len() == 2 && cost.parse::<u32>().is_ok_and(|cost| (4..=16).contains(&cost));
         let alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'/';
-        if cost_is_sane && body.len() == 53 && body.bytes().all(alphabet) {
+        let is_whole =
+            |body: &[u8]| body.len() == 53 && ends_in_zeros(body[21], 4) && ends_in_zeros(body[52], 2);
+        if cost_is_sane && body.bytes().all(alphabet) && is_whole(body.as_bytes()) {
             Ok(Self::Bcrypt(text.into()))
         } else {
             Err(WHY)
@@ -126,6 +128,14 @@ impl SecretHash {
             Self::Bcrypt(text) => text.to_string(),
         }
     }
+}
+
+/// Whether the lowest `bits` of a digit of bcrypt's base 64 are zero. The last digits of the salt (16
+/// bytes) and of the digest (23 bytes) have bits to spare; a text that uses them verifies nothing.
+fn ends_in_zeros(digit: u8, bits: u32) -> bool {
+    const DIGITS: &[u8] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let value = DIGITS.iter().position(|&own| own == digit);
+    value.is_some_and(|value| value.trailing_zeros() >= bits)
 }
 
 impl fmt::Debug for SecretHash {
@@ -329,6 +339,8 @@ mod tests {
             "$2b$4$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm",
             "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YE",
             "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3Y m",
+            "$2b$04$cVWp4XaNU8a4v1uMRum2SP026BWLIoQMD/TXg5uZV.0P.uO8m3YEm",
+            "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEn",
             "sx_secret_in_clear",
         ];
         for text in refused {

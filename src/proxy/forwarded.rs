@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::X_REQUEST_ID;
 use super::peer::Peer;
+use crate::wire::host::Authority;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -75,14 +76,30 @@ pub(super) fn set(headers: &mut HeaderMap, origin: &Origin<'_>) {
     headers.insert(X_REQUEST_ID, origin.request_id.clone());
     let addresses = if peer.is_trusted { chain(headers, peer) } else { peer.text.clone() };
     headers.insert(FOR, addresses);
-    if !(peer.is_trusted && headers.contains_key(&PROTO)) {
+    if !(peer.is_trusted && has_only(headers, &PROTO, is_scheme)) {
         headers.insert(PROTO, HeaderValue::from_static(if origin.tls { "https" } else { "http" }));
     }
-    if !(peer.is_trusted && headers.contains_key(&FORWARDED_HOST))
+    if !(peer.is_trusted && has_only(headers, &FORWARDED_HOST, is_authority))
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(FORWARDED_HOST, host);
     }
+}
+
+/// Whether a proxy sent this header with members that all are what they should be. Some pass on what
+/// their client sent.
+fn has_only(headers: &HeaderMap, name: &HeaderName, is_fine: fn(&[u8]) -> bool) -> bool {
+    let lines = headers.get_all(name).iter();
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).peekable();
+    members.peek().is_some() && members.all(|member| is_fine(member.trim_ascii()))
+}
+
+fn is_scheme(text: &[u8]) -> bool {
+    [&b"http"[..], b"https", b"ws", b"wss"].iter().any(|scheme| scheme.eq_ignore_ascii_case(text))
+}
+
+fn is_authority(text: &[u8]) -> bool {
+    Authority::parse(text).is_ok()
 }
 
 /// The addresses that trusted proxies passed on, and the peer's. The gate has checked that they are

@@ -1,12 +1,13 @@
 //! What belongs to one connection only (RFC 9110 section 7.6.1), where Pingora leaves it to us: it
-//! passes an upstream's hop-by-hop fields on to the client. It cleans the request to the upstream by
-//! itself.
+//! passes an upstream's hop-by-hop fields on to the client, and takes any `Upgrade: websocket` for a
+//! handshake. It cleans the request to the upstream by itself.
 
+use http::Method;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::wire::field::connection_tokens;
 
@@ -42,6 +43,21 @@ pub(super) fn clean_http2_request(headers: &mut HeaderMap) {
         if let Ok(joined) = HeaderValue::from_bytes(&joined) {
             headers.insert(COOKIE, joined);
         }
+    }
+}
+
+/// Removes an `Upgrade` that `Connection` does not name (RFC 9110 section 7.8) or that does not come
+/// with GET (RFC 6455 section 4.1): a proxy in front of us that knows no upgrades would let a
+/// connection that it shares become a tunnel.
+pub(super) fn drop_stray_upgrade(request: &mut RequestHeader) {
+    if !request.headers.contains_key(UPGRADE) {
+        return;
+    }
+    let mut nominated =
+        request.headers.get_all(CONNECTION).iter().map(|line| connection_tokens(line.as_bytes()));
+    let is_meant = nominated.any(|mut tokens| tokens.any(|token| token.eq_ignore_ascii_case(b"upgrade")));
+    if !is_meant || request.method != Method::GET {
+        request.remove_header(&UPGRADE);
     }
 }
 

@@ -241,6 +241,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     ) -> pingora::Result<()> {
         session.set_read_timeout(Some(CLIENT_IO));
         session.set_write_timeout(Some(CLIENT_IO));
+        hop::drop_stray_upgrade(session.req_header_mut());
         if session.is_http2() {
             // The door sees connections, not streams.
             context.peer = Peer::new(peer(session), &self.0.gate.settings().trusted_proxies);

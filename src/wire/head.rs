@@ -25,7 +25,7 @@ pub enum HeadError {
     /// TRACE and CONNECT are never served.
     #[error("the method is not supported")]
     Method,
-    /// The target is in absolute form and cannot be used.
+    /// The target has a fragment, or is in absolute form and cannot be used.
     #[error("{0}")]
     Target(TargetError),
     /// A field name with a character that is none of a token, or with blanks around it.
@@ -142,6 +142,10 @@ fn request_line_parts(line: &[u8]) -> Result<(&str, &[u8], bool), HeadError> {
     // Control characters and bytes outside ASCII have no place in any form of target.
     if target.is_empty() || target.iter().any(|&byte| !(0x21..=0x7E).contains(&byte)) {
         return Err(HeadError::RequestLine);
+    }
+    // A library downstream would cut it off in silence.
+    if target.contains(&b'#') {
+        return Err(HeadError::Target(TargetError::Fragment));
     }
     let is_http_10 = match version {
         b"HTTP/1.1" => false,

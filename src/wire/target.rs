@@ -1,8 +1,8 @@
 //! The request target (RFC 9112 section 3.2) in one normal form, so that what a route matched and
 //! what the upstream receives are the same bytes.
 //!
-//! It does not fold case or trailing slashes (the route match does), does not strip `;` parameters,
-//! and does not look into the query beyond its characters.
+//! It does not fold case or trailing slashes (the route match does), does not strip `;` parameters
+//! (but refuses dot segments that have them), and does not look into the query beyond its characters.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -37,6 +37,9 @@ pub enum TargetError {
     /// More `..` segments than there are segments before them.
     #[error("the path's dot segments leave the root")]
     LeavesRoot,
+    /// A dot segment with parameters, such as `..;x`: upstreams that drop them see the dots.
+    #[error("a dot segment of the path has parameters")]
+    DotParameters,
     /// A `#`, which is never sent (RFC 9112 section 3.2.1).
     #[error("the request target has a fragment")]
     Fragment,
@@ -179,7 +182,9 @@ fn check_query(query: &str) -> Result<(), TargetError> {
 }
 
 fn starts_with_dot_segment(rest: &[u8]) -> bool {
-    matches!(rest, [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
+    let dots = rest.iter().take_while(|&&byte| byte == b'.').count();
+    let ends = |rest: &[u8]| matches!(rest, [] | [b'/' | b';', ..] | [b'%', b'3', b'B' | b'b', ..]);
+    matches!(dots, 1 | 2) && ends(&rest[dots..])
 }
 
 /// The normal form of a checked path that begins with a slash (RFC 3986 section 5.2.4). Triplets are
@@ -195,6 +200,7 @@ fn resolve(path: &str) -> Result<String, TargetError> {
         let dots = match &normal[start + 1..] {
             "." => 1,
             ".." => 2,
+            segment if is_dots_with_parameters(segment) => return Err(TargetError::DotParameters),
             _ => 0,
         };
         ends_in_dots = dots > 0;
@@ -209,6 +215,12 @@ fn resolve(path: &str) -> Result<String, TargetError> {
         normal.push('/');
     }
     Ok(normal)
+}
+
+/// `..;x`, also with an encoded semicolon: some decode before they look for parameters.
+fn is_dots_with_parameters(segment: &str) -> bool {
+    let rest = segment.strip_prefix("..").or_else(|| segment.strip_prefix('.'));
+    rest.is_some_and(|rest| rest.starts_with(';') || rest.starts_with("%3B"))
 }
 
 fn push_segment(normal: &mut String, segment: &[u8]) -> Result<(), TargetError> {

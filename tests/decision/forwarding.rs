@@ -9,10 +9,19 @@ use crate::request::{Request, good_pair, orders, send, session};
 use crate::stage::{Outcome, Stage, judge};
 use crate::world::{APP, Platform, READER, Records, SECRET, TOKEN};
 
-/// Names that speak of identity besides the credentials, as a client may forge them.
-const INJECTED: [&str; 4] = ["x-scopes", "x-installation-id", "x-auth-method", "x-subject"];
+/// Names that speak of identity besides the credentials, as a client may forge them, and of another
+/// method than the one that was decided.
+const INJECTED: [&str; 7] = [
+    "x-scopes",
+    "x-installation-id",
+    "x-auth-method",
+    "x-subject",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
 const CREDENTIALS: [&str; 4] = ["authorization", "x-client-id", "x-client-secret", "x-store-id"];
-const FORWARDED: [&str; 9] = [
+const FORWARDED: [&str; 14] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -22,6 +31,11 @@ const FORWARDED: [&str; 9] = [
     "x-rewrite-url",
     "x-real-ip",
     "x-request-id",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
 ];
 const OF_THE_CLIENT: [&str; 8] =
     ["host", "accept", "cookie", "x-store", "x-store-id-2", "x-scope", "content-type", "x-client-idx"];
@@ -117,7 +131,7 @@ fn identity_is_of_verified_records_only() {
 
 #[test]
 fn what_is_removed_from_requests_that_we_vouch_for() {
-    let mut gone = sorted(&[CREDENTIALS, INJECTED].concat());
+    let mut gone = sorted(&[&CREDENTIALS[..], &INJECTED].concat());
     gone.push("x-session-token".into());
     gone.extend(FORWARDED.map(Into::into));
     gone.sort();
@@ -126,7 +140,11 @@ fn what_is_removed_from_requests_that_we_vouch_for() {
     };
     let pair = everything(good_pair().store("22").line("authorization", "Basic YTpi"));
     assert_eq!(stripped(&outcome(&pair)), gone, "a pair");
-    let without_pair: Vec<_> = gone.iter().filter(|name| !name.starts_with("x-client-")).cloned().collect();
+    let without_pair: Vec<_> = gone
+        .iter()
+        .filter(|name| !["x-client-id", "x-client-secret"].contains(&name.as_str()))
+        .cloned()
+        .collect();
     for request in [orders().bearer(TOKEN).store("22"), orders().bearer(&session(22, 501)).store("22")] {
         assert_eq!(stripped(&outcome(&everything(request))), without_pair, "a token");
     }
@@ -164,6 +182,18 @@ fn every_spelling_is_removed_on_every_pass() {
             let outcome = outcome(&request.line(&spelling, "forged"));
             assert!(outcome.stripped.contains(&spelling), "{spelling}: {outcome:?}");
         }
+    }
+}
+
+#[test]
+fn other_spellings_of_a_length_are_removed() {
+    for request in [orders().bearer(TOKEN), send("POST", "/public/x"), send("POST", "/dashboard/x")] {
+        let request = request.line("content-length", "3");
+        let odd = ["content_length", "content.length", "transfer_encoding", "transfer.encoding"];
+        let gone = stripped(&outcome(&forge(request.clone(), odd)));
+        let plain = stripped(&outcome(&request));
+        assert!(odd.iter().all(|name| gone.contains(&(*name).to_owned())), "{gone:?}");
+        assert_eq!(gone.len(), plain.len() + odd.len(), "{gone:?}");
     }
 }
 

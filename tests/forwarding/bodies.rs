@@ -134,3 +134,31 @@ fn a_websocket_passes() {
     client.stream().shutdown(std::net::Shutdown::Write).unwrap();
     assert!(client.is_closed());
 }
+
+#[test]
+fn other_upgrades_do_not_pass() {
+    let gateway = Gateway::start(&Settings::default());
+    let (get, post) = ("GET /public/a", "POST /public/a");
+    let rows: [(&str, &[&str]); 7] = [
+        (get, &["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"]),
+        (get, &["Connection: Upgrade", "Upgrade: TLS/1.0"]),
+        (get, &["Connection: Upgrade", "Upgrade: h2c, websocket"]),
+        (get, &["Upgrade: websocket"]),
+        (get, &["Connection: keep-alive", "Upgrade: websocket"]),
+        (get, &["Connection: x-upgrade", "Upgrade: websocket"]),
+        (post, &["Connection: Upgrade", "Upgrade: websocket", "Content-Length: 0"]),
+    ];
+    for (line, lines) in rows {
+        assert_eq!(gateway.ask(line, lines).status, 200, "{lines:?}");
+        let seen = gateway.upstream.one();
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(seen.field(name), None, "{lines:?}");
+        }
+    }
+    // What follows a handshake that the upstream refused is the next request, decided on its own.
+    let mut client = gateway.connect();
+    let handshake = ["Connection: Upgrade", "Upgrade: websocket"];
+    assert_eq!(client.ask(request("GET /public/a", &handshake)).status, 200);
+    assert_eq!(client.ask(request("GET /api/apps/v1/orders", &[""; 0])).status, 401);
+    assert_eq!(gateway.upstream.take().len(), 1);
+}

@@ -52,6 +52,12 @@ fn a_stranger_cannot_say_who_called() {
         "X_Request_Id: evil",
         "Forwarded: for=6.6.6.6",
         "X-Original-Host: evil",
+        "X-HTTP-Method-Override: evil",
+        "X_Method_Override: evil",
+        "CF-Connecting-IP: 6.6.6.6",
+        "True-Client-IP: 6.6.6.6",
+        "Content_Length: 7.7.7.7",
+        "Transfer.Encoding: evil",
     ];
     let response =
         gateway.ask("GET /api/apps/v1/orders", &[bearer(TOKEN), lies.map(str::to_owned).to_vec()].concat());
@@ -115,6 +121,25 @@ fn a_trusted_proxy_is_believed() {
         assert_eq!(of("x-forwarded-proto"), (Some("https".into()), 0));
         assert_eq!(of("x-forwarded-host"), (Some("shop.example.test".into()), 0));
         assert_eq!(of("x-request-id"), (Some("Ab-9_c.1".into()), 0));
+    }
+}
+
+#[test]
+fn what_a_trusted_proxy_passes_on_of_its_client_must_be_well_formed() {
+    let gateway = Gateway::start(&trusting());
+    let rows = [
+        ("X-Forwarded-Proto: HTTPS, http", "x-forwarded-proto", "HTTPS, http"),
+        ("X-Forwarded-Proto: javascript", "x-forwarded-proto", "http"),
+        ("X-Forwarded-Proto: https,", "x-forwarded-proto", "http"),
+        ("X-Forwarded-Proto:", "x-forwarded-proto", "http"),
+        ("X-Forwarded-Host: shop.example.test:8443", "x-forwarded-host", "shop.example.test:8443"),
+        ("X-Forwarded-Host: evil/x", "x-forwarded-host", "api.example.test"),
+        ("X-Forwarded-Host: a.test, \"<b>\"", "x-forwarded-host", "api.example.test"),
+        ("X-Forwarded-Host: user@a.test", "x-forwarded-host", "api.example.test"),
+    ];
+    for (line, name, expected) in rows {
+        assert_eq!(gateway.ask("GET /public/a", &[line]).status, 200, "{line}");
+        assert_eq!(gateway.upstream.one().field(name).as_deref(), Some(expected), "{line}");
     }
 }
 

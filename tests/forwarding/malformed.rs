@@ -38,6 +38,9 @@ fn ours_to_refuse() {
             format!("POST /public/a HTTP/1.1\r\n{host}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}"),
         ),
         ("a list of lengths", format!("POST /public/a HTTP/1.1\r\n{host}Content-Length: 2, 2\r\n\r\n{{}}")),
+        ("a fragment", format!("GET /public/a#/b HTTP/1.1\r\n{host}\r\n")),
+        ("dots with parameters", format!("GET /public/..;/api/apps/v1/orders HTTP/1.1\r\n{host}\r\n")),
+        ("encoded dots with parameters", format!("GET /public/%2e%2E%3bx/api HTTP/1.1\r\n{host}\r\n")),
         ("a bad percent", format!("GET /public/a%zz HTTP/1.1\r\n{host}\r\n")),
     ];
     for (what, bytes) in rows {

@@ -158,6 +158,8 @@ fn json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
         let text = error.to_string();
         // The parser sees one line only, so that its line number would mislead.
         let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        // It repeats unknown names, which must not move the cursor of a terminal.
+        let what: String = what.split(char::is_control).collect::<Vec<_>>().join("\u{fffd}");
         format!("column {}: {what}", error.column())
     })
 }
