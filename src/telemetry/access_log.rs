@@ -154,43 +154,43 @@ impl Shared {
 
     fn line(&self, now: Duration, record: &Record<'_>, lines: &mut Vec<u8>) {
         let mut line = Line::begin(lines);
-        line.seconds("time", now);
-        line.plain("request_id", record.request_id.to_str().unwrap_or_default());
-        line.plain("method", record.method.as_str());
+        line.seconds(br#"{"time":"#, now);
+        line.plain(br#","request_id":"#, record.request_id.to_str().unwrap_or_default());
+        line.plain(br#","method":"#, record.method.as_str());
         if let Some(route) = record.route.and_then(|index| self.routes.get(index)) {
-            line.json("route", route);
+            line.json(br#","route":"#, route);
         }
         line.plain(
-            "outcome",
+            br#","outcome":"#,
             match record.outcome {
                 Outcome::Forwarded => "forwarded",
                 Outcome::Refused => "refused",
                 Outcome::Broken => "broken",
             },
         );
-        line.number("status", record.status.into());
+        line.number(br#","status":"#, record.status.into());
         if let Some(reason) = record.reason {
-            line.plain("code", reason.code().name());
-            line.text("reason", &reason.to_string());
+            line.plain(br#","code":"#, reason.code().name());
+            line.text(br#","reason":"#, &reason.to_string());
         }
         if let Some(kind) = record.kind {
-            line.plain("credential", kind.name());
+            line.plain(br#","credential":"#, kind.name());
         }
         if let Some(app) = record.app {
-            line.plain("client_id", app.client_id.as_str());
+            line.plain(br#","client_id":"#, app.client_id.as_str());
         }
         if let Some(store) = record.store {
-            line.number("store_id", store.store_id.get());
+            line.number(br#","store_id":"#, store.store_id.get());
         }
         if let Some(caller) = record.caller {
-            line.address("caller", caller);
+            line.address(br#","caller":"#, caller);
         }
-        line.number("total_us", micros(record.total));
+        line.number(br#","total_us":"#, micros(record.total));
         if let Some(upstream) = record.upstream {
-            line.number("upstream_us", micros(upstream));
+            line.number(br#","upstream_us":"#, micros(upstream));
         }
-        line.number("bytes_in", record.bytes_in as u64);
-        line.number("bytes_out", record.bytes_out as u64);
+        line.number(br#","bytes_in":"#, record.bytes_in as u64);
+        line.number(br#","bytes_out":"#, record.bytes_out as u64);
         line.end();
     }
 }

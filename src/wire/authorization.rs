@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::blank::{is_blank, trim};
+use super::class::Class;
 
 /// The longest opaque token that is hashed, in bytes.
 pub const MAX_OPAQUE_BYTES: usize = 256;
@@ -72,19 +73,17 @@ pub fn shape(token: &[u8], access_token_prefix: &str) -> Shape {
 fn is_token68(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|&&b| b == b'=').count();
     let characters = &token[..token.len() - padding];
-    !characters.is_empty()
-        && characters
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+    !characters.is_empty() && TOKEN68.holds_all(characters)
 }
+
+static TOKEN68: Class = Class::alphanumeric_and(b"-._~+/");
+static BASE64URL: Class = Class::alphanumeric_and(b"-_");
 
 fn is_three_parts(token: &[u8]) -> bool {
     let mut parts = 0;
     token.split(|&b| b == b'.').all(|part| {
         parts += 1;
-        parts <= 3
-            && !part.is_empty()
-            && part.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        parts <= 3 && !part.is_empty() && BASE64URL.holds_all(part)
     }) && parts == 3
 }
 

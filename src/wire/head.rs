@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::class::Class;
 use super::host::Authority;
 use super::target::{Target, TargetError};
 
@@ -136,7 +137,7 @@ fn request_line_parts(line: &[u8]) -> Result<(&str, &[u8], bool), HeadError> {
     else {
         return Err(HeadError::RequestLine);
     };
-    if method.is_empty() || method.len() > 64 || !method.iter().all(|&byte| is_token(byte)) {
+    if method.is_empty() || method.len() > 64 || !TOKEN.holds_all(method) {
         return Err(HeadError::RequestLine);
     }
     // Control characters and bytes outside ASCII have no place in any form of target.
@@ -194,7 +195,7 @@ impl<'h> Fields<'h> {
         }
         let colon = line.iter().position(|&byte| byte == b':').ok_or(HeadError::FieldName)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+        if name.is_empty() || !TOKEN.holds_all(name) {
             return Err(HeadError::FieldName);
         }
         if line[colon + 1..].iter().any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7F) {
@@ -234,9 +235,7 @@ impl<'h> Fields<'h> {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
+static TOKEN: Class = Class::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 
 use std::net::Ipv6Addr;
 
+use super::class::Class;
 use crate::model::Malformed;
 
 const WHY: Malformed = Malformed("an authority is a host name or address, and perhaps a port");
@@ -77,11 +78,16 @@ impl<'a> Authority<'a> {
 /// IPv4 addresses are names by this rule, too.
 fn is_name(host: &str) -> bool {
     let labels = host.strip_suffix('.').unwrap_or(host);
-    host.len() <= MAX_HOST_BYTES
-        && labels.split('.').all(|label| {
-            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        })
+    // A dot may not follow a dot, nor stand at either end.
+    let mut ends_label = false;
+    let well_formed = labels.bytes().all(|byte| {
+        let follows = std::mem::replace(&mut ends_label, byte != b'.');
+        if byte == b'.' { follows } else { LABEL.contains(byte) }
+    });
+    host.len() <= MAX_HOST_BYTES && well_formed && ends_label
 }
+
+static LABEL: Class = Class::alphanumeric_and(b"-_");
 
 fn port(rest: &str) -> Result<Option<u16>, Malformed> {
     if rest.is_empty() {

@@ -7,6 +7,7 @@
 
 pub mod authorization;
 mod blank;
+mod class;
 pub mod field;
 pub mod forwarded;
 pub mod head;

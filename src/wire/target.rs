@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::class::Class;
 use super::host::Authority;
 use super::percent::triplet;
 
@@ -159,13 +160,13 @@ fn check_path(path: &str) -> Result<bool, TargetError> {
             b'%' => {
                 let decoded = path_triplet(&bytes[at..])?;
                 let is_upper = !bytes[at + 1..at + 3].iter().any(u8::is_ascii_lowercase);
-                is_normal &= is_upper && !is_unreserved(decoded);
+                is_normal &= is_upper && !UNRESERVED.contains(decoded);
                 at += 3;
                 continue;
             }
             b'/' => is_normal &= !starts_with_dot_segment(&bytes[at + 1..]),
             b'#' => return Err(TargetError::Fragment),
-            _ if !is_path_byte(byte) => return Err(TargetError::RawByte),
+            _ if !PATH.contains(byte) => return Err(TargetError::RawByte),
             _ => {}
         }
         at += 1;
@@ -174,7 +175,7 @@ fn check_path(path: &str) -> Result<bool, TargetError> {
 }
 
 fn check_query(query: &str) -> Result<(), TargetError> {
-    match query.bytes().find(|&byte| !is_path_byte(byte) && !matches!(byte, b'?' | b'%')) {
+    match query.bytes().find(|&byte| !PATH.contains(byte) && !matches!(byte, b'?' | b'%')) {
         None => Ok(()),
         Some(b'#') => Err(TargetError::Fragment),
         Some(_) => Err(TargetError::RawByte),
@@ -232,7 +233,7 @@ fn push_segment(normal: &mut String, segment: &[u8]) -> Result<(), TargetError> 
             continue;
         }
         let decoded = path_triplet(&segment[at..])?;
-        if is_unreserved(decoded) {
+        if UNRESERVED.contains(decoded) {
             normal.push(char::from(decoded));
         } else {
             normal.extend(segment[at..at + 3].iter().map(|&b| char::from(b.to_ascii_uppercase())));
@@ -254,17 +255,11 @@ fn path_triplet(text: &[u8]) -> Result<u8, TargetError> {
 }
 
 /// RFC 3986 section 2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
+static UNRESERVED: Class = Class::alphanumeric_and(b"-._~");
 
 /// `pchar` and `/` (RFC 3986 section 3.3) without `%`; and brackets, which clients of every framework
 /// send unencoded (`filter[name]`).
-fn is_path_byte(byte: u8) -> bool {
-    is_unreserved(byte)
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
-        || matches!(byte, b':' | b'@' | b'/' | b'[' | b']')
-}
+static PATH: Class = Class::alphanumeric_and(b"-._~!$&'()*+,;=:@/[]");
 
 #[cfg(test)]
 #[path = "target_tests.rs"]
