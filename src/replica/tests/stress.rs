@@ -1,8 +1,8 @@
 //! Linearizability under fire, through the decision itself: no acceptance that begins after the end of a
 //! credential was acknowledged, and no refusal after it was acknowledged to be valid.
 //!
-//! Readers decide all the time. One of four empties the cache before each of its decisions, and now and
-//! then pauses between reading a row and filling the cache with it: a fill that was not tied to the drop
+//! Readers decide all the time. One of four empties the cache before its decisions, and holds what it
+//! read of a row until the change has been acknowledged, if it can: a fill that is not tied to the drop
 //! by the entry's lock is caught within a few rounds.
 //!
 //! `STOREGATE_STRESS_ROUNDS` sets how often each kind of change is made by each writer (default 8).
@@ -79,7 +79,7 @@ struct Ring {
 fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) {
     let gate = gate();
     let mut owner = Owner::new(fixture, writer, ending);
-    let ring = Ring {
+    let ring = Arc::new(Ring {
         phase: AtomicUsize::new(0),
         presented: Mutex::new(owner.begin()),
         judged: Default::default(),
@@ -87,7 +87,7 @@ fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) 
         accepted_late: AtomicUsize::new(0),
         refused_early: AtomicUsize::new(0),
         over: AtomicBool::new(false),
-    };
+    });
     thread::scope(|threads| {
         for number in 0..READERS {
             let (ring, gate) = (&ring, &gate);
@@ -121,16 +121,19 @@ fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) 
     assert_eq!((late, early), (0, 0), "{ending:?}: accepted after the end, refused after the beginning");
 }
 
-fn read(ring: &Ring, gate: &Gate, replica: &Replica, number: usize) {
+fn read(ring: &Arc<Ring>, gate: &Gate, replica: &Replica, number: usize) {
     let forgetful = number == 0;
-    LINGERS.set(forgetful.then_some(0));
+    if forgetful {
+        PAUSE.set(Some(pause(ring.clone())));
+    }
     // A reader that panics must not leave the others waiting.
     let _over = SetOnPanic(&ring.over);
     while !ring.over.load(Ordering::SeqCst) {
-        if forgetful {
+        let before = ring.phase.load(Ordering::SeqCst);
+        // What is being hunted stays to be seen.
+        if forgetful && before % 4 != hunted(before / 4) {
             replica.forget_everything();
         }
-        let before = ring.phase.load(Ordering::SeqCst);
         let presented = ring.presented.lock().unwrap().clone();
         let accepted = decide(gate, replica, &presented[number % presented.len()]);
         if ring.phase.load(Ordering::SeqCst) != before || before.is_multiple_of(2) {
@@ -146,6 +149,32 @@ fn read(ring: &Ring, gate: &Gate, replica: &Replica, number: usize) {
             thread::yield_now(); // enough for this phase, unless nobody else has anything to do
         }
     }
+}
+
+/// In one round a stale yes is hunted, in the next a stale no: the phase in which it would be seen.
+fn hunted(round: usize) -> usize {
+    if round.is_multiple_of(2) { 3 } else { 1 }
+}
+
+/// Holds what was read until the change that is about to be made is acknowledged, so that the fill comes
+/// after the drop, if nothing stops it. What stops it is the lock under which this waits; then the
+/// change has to wait, too, and goes on when the patience is at its end. Every other look-up, so that
+/// each kind of record has its turn.
+fn pause(ring: Arc<Ring>) -> Box<dyn FnMut()> {
+    let mut count = 0u64;
+    Box::new(move || {
+        count += 1;
+        let acknowledged = || ring.phase.load(Ordering::SeqCst).div_ceil(2);
+        let phase = ring.phase.load(Ordering::SeqCst);
+        let awaited = phase % 2 == 1 && ring.judged[0].load(Ordering::SeqCst) != phase;
+        if awaited || count.is_multiple_of(2) {
+            return;
+        }
+        let (start, patience) = (phase.div_ceil(2), Instant::now() + Duration::from_millis(3));
+        while acknowledged() == start && Instant::now() < patience {
+            thread::sleep(Duration::from_micros(50));
+        }
+    })
 }
 
 struct SetOnPanic<'a>(&'a AtomicBool);
