@@ -7,7 +7,9 @@
 //!
 //! `STOREGATE_STRESS_ROUNDS` sets how often each kind of change is made by each writer (default 8).
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -74,6 +76,10 @@ struct Ring {
     accepted_late: AtomicUsize,
     refused_early: AtomicUsize,
     over: AtomicBool,
+    /// Which record the ending changes, in the order in which a decision reads them.
+    changed: usize,
+    /// The forgetful reader has read a row and not filled the cache with it.
+    held: AtomicBool,
 }
 
 fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) {
@@ -87,6 +93,12 @@ fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) 
         accepted_late: AtomicUsize::new(0),
         refused_early: AtomicUsize::new(0),
         over: AtomicBool::new(false),
+        changed: match ending {
+            Ending::Rotate | Ending::Disable | Ending::Revoke => 0,
+            Ending::Uninstall => 1,
+            Ending::Suspend => 2,
+        },
+        held: AtomicBool::new(false),
     });
     thread::scope(|threads| {
         for number in 0..READERS {
@@ -123,16 +135,25 @@ fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) 
 
 fn read(ring: &Arc<Ring>, gate: &Gate, replica: &Replica, number: usize) {
     let forgetful = number == 0;
+    let misses = Rc::new(Cell::new(0));
     if forgetful {
-        PAUSE.set(Some(pause(ring.clone())));
+        PAUSE.set(Some(pause(ring.clone(), misses.clone())));
     }
     // A reader that panics must not leave the others waiting.
     let _over = SetOnPanic(&ring.over);
     while !ring.over.load(Ordering::SeqCst) {
         let before = ring.phase.load(Ordering::SeqCst);
-        // What is being hunted stays to be seen.
-        if forgetful && before % 4 != hunted(before / 4) {
-            replica.forget_everything();
+        let judged = ring.judged[number].load(Ordering::SeqCst) == before;
+        let hunt = Hunt::of(before);
+        if forgetful {
+            misses.set(0);
+            // What is being hunted stays to be seen.
+            if !hunt.is_on(before) {
+                replica.forget_everything();
+            }
+        } else if hunt.quiet && ring.held.load(Ordering::SeqCst) && (judged || hunt.is_on(before)) {
+            thread::yield_now();
+            continue;
         }
         let presented = ring.presented.lock().unwrap().clone();
         let accepted = decide(gate, replica, &presented[number % presented.len()]);
@@ -145,35 +166,54 @@ fn read(ring: &Arc<Ring>, gate: &Gate, replica: &Replica, number: usize) {
             _ => 0,
         };
         ring.decisions.fetch_add(1, Ordering::Relaxed);
-        if ring.judged[number].swap(before, Ordering::SeqCst) == before {
+        ring.judged[number].store(before, Ordering::SeqCst);
+        if judged {
             thread::yield_now(); // enough for this phase, unless nobody else has anything to do
         }
     }
 }
 
-/// In one round a stale yes is hunted, in the next a stale no: the phase in which it would be seen.
-fn hunted(round: usize) -> usize {
-    if round.is_multiple_of(2) { 3 } else { 1 }
+/// What a round is after.
+#[derive(Clone, Copy)]
+struct Hunt {
+    /// The phase in which it would be seen: a stale yes in one round, a stale no in the next.
+    phase: usize,
+    /// Whether the other readers stand still while the forgetful one holds a row, so that none of them
+    /// fills the entry before it does. In every second pair of rounds.
+    quiet: bool,
+}
+
+impl Hunt {
+    fn of(phase: usize) -> Self {
+        let round = phase / 4;
+        Self { phase: if round.is_multiple_of(2) { 3 } else { 1 }, quiet: (round / 2).is_multiple_of(2) }
+    }
+
+    fn is_on(self, phase: usize) -> bool {
+        phase % 4 == self.phase
+    }
 }
 
 /// Holds what was read until the change that is about to be made is acknowledged, so that the fill comes
 /// after the drop, if nothing stops it. What stops it is the lock under which this waits; then the
-/// change has to wait, too, and goes on when the patience is at its end. Every other look-up, so that
-/// each kind of record has its turn.
-fn pause(ring: Arc<Ring>) -> Box<dyn FnMut()> {
-    let mut count = 0u64;
+/// change has to wait, too, and goes on when the patience is at its end.
+fn pause(ring: Arc<Ring>, misses: Rc<Cell<usize>>) -> Box<dyn FnMut()> {
+    let mut turn = 0usize;
     Box::new(move || {
-        count += 1;
-        let acknowledged = || ring.phase.load(Ordering::SeqCst).div_ceil(2);
+        let miss = misses.replace(misses.get() + 1);
+        turn += 1;
         let phase = ring.phase.load(Ordering::SeqCst);
         let awaited = phase % 2 == 1 && ring.judged[0].load(Ordering::SeqCst) != phase;
-        if awaited || count.is_multiple_of(2) {
+        let meant = if Hunt::of(phase).quiet { miss == ring.changed } else { turn.is_multiple_of(2) };
+        if awaited || !meant {
             return;
         }
+        ring.held.store(true, Ordering::SeqCst);
         let (start, patience) = (phase.div_ceil(2), Instant::now() + Duration::from_millis(3));
-        while acknowledged() == start && Instant::now() < patience {
+        while ring.phase.load(Ordering::SeqCst).div_ceil(2) == start && Instant::now() < patience {
             thread::sleep(Duration::from_micros(50));
         }
+        ring.held.store(false, Ordering::SeqCst);
     })
 }
 
