@@ -8,6 +8,7 @@ mod importing;
 mod stress;
 mod writing;
 
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,18 +113,13 @@ fn accepts(replica: &Replica, client_id: &str, secret: &str) -> bool {
 }
 
 thread_local! {
-    /// Set on threads whose look-ups pause between the read and the fill; counts those that would.
-    static LINGERS: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
+    /// What this thread does between reading a row and filling the cache with it.
+    static PAUSE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
-/// The pause, on threads that asked for it: long enough for a whole change to be made, if the lock of
-/// the entry did not stop it. One look-up of five, so that each kind of record has its turn.
+/// The place between the read and the fill, where a lost drop would do its harm.
 pub(super) fn linger() {
-    let Some(count) = LINGERS.get() else { return };
-    LINGERS.set(Some(count.wrapping_add(1)));
-    if count.is_multiple_of(5) {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    PAUSE.with_borrow_mut(|pause| pause.iter_mut().for_each(|pause| pause()));
 }
 
 /// Waits for something that another thread brings about.

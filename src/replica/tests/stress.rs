@@ -1,13 +1,15 @@
 //! Linearizability under fire, through the decision itself: no acceptance that begins after the end of a
 //! credential was acknowledged, and no refusal after it was acknowledged to be valid.
 //!
-//! Readers decide all the time. One of four empties the cache before each of its decisions, and now and
-//! then pauses between reading a row and filling the cache with it: a fill that was not tied to the drop
+//! Readers decide all the time. One of four empties the cache before its decisions, and holds what it
+//! read of a row until the change has been acknowledged, if it can: a fill that is not tied to the drop
 //! by the entry's lock is caught within a few rounds.
 //!
 //! `STOREGATE_STRESS_ROUNDS` sets how often each kind of change is made by each writer (default 8).
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -74,12 +76,16 @@ struct Ring {
     accepted_late: AtomicUsize,
     refused_early: AtomicUsize,
     over: AtomicBool,
+    /// Which record the ending changes, in the order in which a decision reads them.
+    changed: usize,
+    /// The forgetful reader has read a row and not filled the cache with it.
+    held: AtomicBool,
 }
 
 fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) {
     let gate = gate();
     let mut owner = Owner::new(fixture, writer, ending);
-    let ring = Ring {
+    let ring = Arc::new(Ring {
         phase: AtomicUsize::new(0),
         presented: Mutex::new(owner.begin()),
         judged: Default::default(),
@@ -87,7 +93,13 @@ fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) 
         accepted_late: AtomicUsize::new(0),
         refused_early: AtomicUsize::new(0),
         over: AtomicBool::new(false),
-    };
+        changed: match ending {
+            Ending::Rotate | Ending::Disable | Ending::Revoke => 0,
+            Ending::Uninstall => 1,
+            Ending::Suspend => 2,
+        },
+        held: AtomicBool::new(false),
+    });
     thread::scope(|threads| {
         for number in 0..READERS {
             let (ring, gate) = (&ring, &gate);
@@ -121,16 +133,28 @@ fn hammer(fixture: &Fixture, replica: &Replica, writer: Writer, ending: Ending) 
     assert_eq!((late, early), (0, 0), "{ending:?}: accepted after the end, refused after the beginning");
 }
 
-fn read(ring: &Ring, gate: &Gate, replica: &Replica, number: usize) {
+fn read(ring: &Arc<Ring>, gate: &Gate, replica: &Replica, number: usize) {
     let forgetful = number == 0;
-    LINGERS.set(forgetful.then_some(0));
+    let misses = Rc::new(Cell::new(0));
+    if forgetful {
+        PAUSE.set(Some(pause(ring.clone(), misses.clone())));
+    }
     // A reader that panics must not leave the others waiting.
     let _over = SetOnPanic(&ring.over);
     while !ring.over.load(Ordering::SeqCst) {
-        if forgetful {
-            replica.forget_everything();
-        }
         let before = ring.phase.load(Ordering::SeqCst);
+        let judged = ring.judged[number].load(Ordering::SeqCst) == before;
+        let hunt = Hunt::of(before);
+        if forgetful {
+            misses.set(0);
+            // What is being hunted stays to be seen.
+            if !hunt.is_on(before) {
+                replica.forget_everything();
+            }
+        } else if hunt.quiet && ring.held.load(Ordering::SeqCst) && (judged || hunt.is_on(before)) {
+            thread::yield_now();
+            continue;
+        }
         let presented = ring.presented.lock().unwrap().clone();
         let accepted = decide(gate, replica, &presented[number % presented.len()]);
         if ring.phase.load(Ordering::SeqCst) != before || before.is_multiple_of(2) {
@@ -142,10 +166,55 @@ fn read(ring: &Ring, gate: &Gate, replica: &Replica, number: usize) {
             _ => 0,
         };
         ring.decisions.fetch_add(1, Ordering::Relaxed);
-        if ring.judged[number].swap(before, Ordering::SeqCst) == before {
+        ring.judged[number].store(before, Ordering::SeqCst);
+        if judged {
             thread::yield_now(); // enough for this phase, unless nobody else has anything to do
         }
     }
+}
+
+/// What a round is after.
+#[derive(Clone, Copy)]
+struct Hunt {
+    /// The phase in which it would be seen: a stale yes in one round, a stale no in the next.
+    phase: usize,
+    /// Whether the other readers stand still while the forgetful one holds a row, so that none of them
+    /// fills the entry before it does. In every second pair of rounds.
+    quiet: bool,
+}
+
+impl Hunt {
+    fn of(phase: usize) -> Self {
+        let round = phase / 4;
+        Self { phase: if round.is_multiple_of(2) { 3 } else { 1 }, quiet: (round / 2).is_multiple_of(2) }
+    }
+
+    fn is_on(self, phase: usize) -> bool {
+        phase % 4 == self.phase
+    }
+}
+
+/// Holds what was read until the change that is about to be made is acknowledged, so that the fill comes
+/// after the drop, if nothing stops it. What stops it is the lock under which this waits; then the
+/// change has to wait, too, and goes on when the patience is at its end.
+fn pause(ring: Arc<Ring>, misses: Rc<Cell<usize>>) -> Box<dyn FnMut()> {
+    let mut turn = 0usize;
+    Box::new(move || {
+        let miss = misses.replace(misses.get() + 1);
+        turn += 1;
+        let phase = ring.phase.load(Ordering::SeqCst);
+        let awaited = phase % 2 == 1 && ring.judged[0].load(Ordering::SeqCst) != phase;
+        let meant = if Hunt::of(phase).quiet { miss == ring.changed } else { turn.is_multiple_of(2) };
+        if awaited || !meant {
+            return;
+        }
+        ring.held.store(true, Ordering::SeqCst);
+        let (start, patience) = (phase.div_ceil(2), Instant::now() + Duration::from_millis(3));
+        while ring.phase.load(Ordering::SeqCst).div_ceil(2) == start && Instant::now() < patience {
+            thread::sleep(Duration::from_micros(50));
+        }
+        ring.held.store(false, Ordering::SeqCst);
+    })
 }
 
 struct SetOnPanic<'a>(&'a AtomicBool);
