@@ -20,6 +20,7 @@
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
 mod complaints;
+mod delay;
 mod directory;
 mod file;
 mod housekeeping;

@@ -13,12 +13,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
 use super::complaints::Complaints;
+use super::delay::{Batches, OnEnforced};
 use super::file::{self, Identity, OpenError};
 use super::journal::{self, Change, Mark, Position};
 use super::pool::Pool;
@@ -100,8 +101,6 @@ pub struct Replica {
     uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
 }
-
-type OnEnforced = Box<dyn Fn(Duration, usize) + Send + Sync>;
 
 /// Where the journal was followed to, on a connection of its own.
 struct Feed {
@@ -375,31 +374,4 @@ fn open_readers(path: &Path, options: &Options, sealer: &Sealer) -> Result<(Pool
 
 fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Entries of one commit share their time; they are reported together.
-#[derive(Default)]
-struct Batches(Vec<(i64, usize)>);
-
-impl Batches {
-    fn add(&mut self, at_ms: i64) {
-        match self.0.last_mut() {
-            Some((at, count)) if *at == at_ms => *count += 1,
-            _ => self.0.push((at_ms, 1)),
-        }
-    }
-
-    fn report(self, hook: &OnEnforced) {
-        let now = now_ms();
-        for (at_ms, count) in self.0 {
-            let delay = u64::try_from(now.saturating_sub(at_ms)).unwrap_or(0);
-            hook(Duration::from_millis(delay), count);
-        }
-    }
 }

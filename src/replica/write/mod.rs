@@ -24,9 +24,10 @@ pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept};
 
+use super::delay;
 use super::file::{self, OpenError};
 use super::journal::{self, Position};
-use super::reader::{self, Replica};
+use super::reader::Replica;
 use super::seal::{self, Sealer};
 use super::wake::{self, NotEnforced};
 use crate::model::{ClientId, Secret, StoreId};
@@ -256,7 +257,7 @@ impl Writer {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = journal::newest(&tx)?.position;
         let value = body(&tx, &self.sealer, &self.prefixes)?;
-        let position = journal::settle(&tx, before, reader::now_ms())?;
+        let position = journal::settle(&tx, before, delay::now_ms())?;
         tx.commit()?;
         Ok((value, position))
     }
