@@ -21,6 +21,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
+use super::alarm::Alarm;
 use super::answer;
 use super::context::{Outcome, Record};
 use super::forwarded::RequestIds;
@@ -109,8 +110,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         stream = Box::new(Leashed::new(stream, Arc::clone(&leash)));
         let mut settings: Option<HttpPersistentSettings> = None;
         let mut patience = self.limits.header_timeout;
+        let mut alarm = Alarm::default();
         loop {
-            let head = match self.receive(&mut stream, patience, shutdown).await {
+            let head = match self.receive(&mut stream, patience, &mut alarm, shutdown).await {
                 Ok(head) => head,
                 Err(NoHead::Gone) => return,
                 Err(NoHead::Refused(reason)) => return self.refuse(stream, address, reason).await,
@@ -138,17 +140,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         &self,
         stream: &mut Stream,
         patience: Duration,
+        alarm: &mut Alarm,
         shutdown: &ShutdownWatch,
     ) -> Result<BytesMut, NoHead> {
         let mut bytes = BytesMut::with_capacity(FIRST_READ);
         let mut stopping = shutdown.clone();
         let first = tokio::select! {
             biased; // what was sent before the shutdown is served
-            read = timeout(patience, stream.read_buf(&mut bytes)) => read,
+            read = stream.read_buf(&mut bytes) => read,
+            () = alarm.rings(Deadline::now() + patience) => return Err(NoHead::Gone),
             _ = stopping.wait_for(|stopping| *stopping) => return Err(NoHead::Gone),
         };
         match first {
-            Ok(Ok(read)) if read > 0 => {}
+            Ok(read) if read > 0 => {}
             _ => return Err(NoHead::Gone),
         }
         let deadline = Deadline::now() + self.limits.header_timeout;

@@ -2,6 +2,7 @@
 //! connection. It turns the phases into one decision of the gate and carries it out; it decides
 //! nothing itself.
 
+mod alarm;
 mod answer;
 mod attempt;
 mod balance;

@@ -8,7 +8,7 @@ use super::blank::trim;
 /// A set of field names, and of families of names, under the fold: lower case, `_` and `.` as `-`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnedNames {
-    /// Folded; sorted by length and then bytes, since the length rules most names out.
+    /// Folded. A dozen at most: their lengths rule out more than a search would.
     names: Box<[Box<str>]>,
     /// The lengths of the names, a bit each; the last for all from 63. Most names of a request have another.
     lengths: u64,
@@ -20,7 +20,7 @@ impl OwnedNames {
     /// A set of the given names.
     pub fn new<I: IntoIterator<Item = impl AsRef<str>>>(names: I) -> Self {
         let mut names = folded(names);
-        names.sort_unstable_by(|one, other| by_length(one.bytes(), other.bytes()));
+        names.sort_unstable();
         names.dedup();
         let lengths = names.iter().fold(0, |lengths, name| lengths | length_bit(name.len()));
         Self { names: names.into(), lengths, prefixes: Box::default() }
@@ -48,9 +48,10 @@ impl OwnedNames {
     fn owner(&self, name: &[u8]) -> Option<&str> {
         let folded = || name.iter().copied().map(fold);
         if self.lengths & length_bit(name.len()) != 0
-            && let Ok(at) = self.names.binary_search_by(|own| by_length(own.bytes(), folded()))
+            && let Some(own) =
+                self.names.iter().find(|own| own.len() == name.len() && own.bytes().eq(folded()))
         {
-            return Some(&self.names[at]);
+            return Some(own);
         }
         let begins = |prefix: &str| prefix.bytes().eq(folded().take(prefix.len()));
         self.prefixes.iter().map(|prefix| &**prefix).find(|prefix| begins(prefix))
@@ -76,13 +77,6 @@ fn fold(byte: u8) -> u8 {
         b'_' | b'.' => b'-',
         _ => byte.to_ascii_lowercase(),
     }
-}
-
-fn by_length(
-    one: impl ExactSizeIterator<Item = u8>,
-    other: impl ExactSizeIterator<Item = u8>,
-) -> std::cmp::Ordering {
-    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
 #[cfg(test)]
