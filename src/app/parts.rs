@@ -17,11 +17,12 @@ use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
 use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
+use crate::oauth::{self, Authority};
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
-    Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, Door, DoorLimits, InFlight, LeashBook, Local, MOST_ATTEMPTS, Recorder, RequestIds, Scheme,
+    StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
 };
-use crate::replica::{self, Replica};
+use crate::replica::{self, Replica, WriteQueue};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
 
 /// How long an HTTP/2 connection may stay without a stream.
@@ -58,9 +59,10 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let limits = limits(&config, Arc::clone(&telemetry.metrics)).await;
+    let limits = Arc::new(limits(&config, Arc::clone(&telemetry.metrics)).await);
     let proof_key = ProofKey::random()?;
-    let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
+    let local = local(&config, &replica, &hasher, &limits, &proof_key)?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams: Result<_, _> = config.upstreams.iter().map(upstream).collect();
     let upstreams = Arc::new(Upstreams::prepare(upstreams?).await);
@@ -83,6 +85,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         directory: Arc::clone(&replica),
         hasher,
         limits,
+        local,
         upstreams: Arc::clone(&upstreams),
         recorder: Arc::clone(&recorder),
         in_flight: Arc::clone(&in_flight),
@@ -99,6 +102,30 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
 
+/// What the public listener answers itself.
+fn local(
+    config: &Config,
+    replica: &Arc<Replica>,
+    hasher: &Arc<Hasher>,
+    limits: &Arc<Limits>,
+    proof_key: &ProofKey,
+) -> Result<Local, StartError> {
+    if config.token_endpoints.is_empty() && config.customer_tokens.is_none() {
+        return Ok(Local::default());
+    }
+    let authority = Authority {
+        replica: Arc::clone(replica),
+        queue: WriteQueue::start(replica)?,
+        hasher: Arc::clone(hasher),
+        limits: Arc::clone(limits),
+        proof_key: proof_key.clone(),
+        access_token_prefix: config.credentials.access_token_prefix.as_str().into(),
+    };
+    let endpoints = config.token_endpoints.clone();
+    let (router, paths) = oauth::router(authority, endpoints, config.customer_tokens.as_ref());
+    Ok(Local::new(router, paths))
+}
+
 /// The engine, as `run` and `explain` use it.
 pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
     Gate::new(GateSettings {
@@ -107,6 +134,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
         access_token_prefix: config.credentials.access_token_prefix.into(),
         trusted_proxies: config.server.trusted_proxies,
         limits: HeadLimits { bytes: config.server.max_head_bytes, fields: config.server.max_header_fields },
+        customer_scopes: config.customer_tokens.map(|tokens| tokens.scopes).unwrap_or_default(),
         proof_key,
     })
 }

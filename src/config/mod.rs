@@ -18,6 +18,7 @@ mod scopes;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upstream;
 mod upstream_tls;
 mod value;
@@ -37,6 +38,7 @@ pub use upstream_tls::UpstreamTls;
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
+use crate::oauth::{CustomerTokens, Endpoint};
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -67,6 +69,10 @@ pub struct Config {
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
     pub rates: Vec<RouteRate>,
+    /// Where tokens are issued.
+    pub token_endpoints: Vec<Endpoint>,
+    /// Where customers get theirs.
+    pub customer_tokens: Option<CustomerTokens>,
 }
 
 /// Why there is no configuration.
@@ -155,6 +161,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
+    let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
     Config {
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
@@ -164,6 +171,8 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
         log: Log::check(&raw.log, folder, report),
         routes,
         rates,
+        token_endpoints,
+        customer_tokens,
         server,
         admin,
         upstreams,

@@ -224,6 +224,11 @@ impl<T> Committed<T> {
         (self.value, enforced)
     }
 
+    /// The value of a change that made nothing wrong that a gateway could hold.
+    pub(super) fn unannounced(self) -> T {
+        self.value
+    }
+
     /// What the change gave, before it is acknowledged.
     pub fn value(&self) -> &T {
         &self.value
