@@ -7,11 +7,13 @@ mod check;
 mod demo;
 mod explain;
 mod failure;
+mod gateways;
 mod import;
 mod input;
 mod install;
 mod operator;
 mod output;
+mod reload;
 mod run;
 mod session;
 mod store;
@@ -59,6 +61,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
+    /// Put the changed configuration in force in the running gateway; a bad one changes nothing
+    Reload(reload::Arguments),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
     Store(store::Command),
@@ -100,6 +104,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Run => run::run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
+        Command::Reload(reload) => reload.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),
         Command::Install(install) => install.run(config, output),

@@ -25,6 +25,7 @@ mod value;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -34,6 +35,8 @@ pub use replica::{Credentials, Hasher, Replica, Source};
 pub use server::{Admin, ClientCertificates, Server, Tls};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
+
+use sha2::{Digest, Sha256};
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
@@ -45,6 +48,8 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// A configuration that the gateway can run with.
 #[derive(Debug)]
 pub struct Config {
+    /// Where it was read.
+    pub origin: Origin,
     /// The public listener.
     pub server: Server,
     /// The admin listener.
@@ -67,6 +72,15 @@ pub struct Config {
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
     pub rates: Vec<RouteRate>,
+}
+
+/// What a configuration was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// The SHA-256 of its text, hexadecimal.
+    pub checksum: String,
 }
 
 /// Why there is no configuration.
@@ -98,9 +112,7 @@ impl Config {
     /// [`Problems`].
     pub fn load(path: &Path) -> Result<(Self, Vec<Diagnostic>), Problems> {
         let unreadable = |error| Problems::Unreadable { path: path.to_owned(), error };
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        let bytes = read(path).map_err(unreadable)?;
         let name = path.to_string_lossy();
         match String::from_utf8(bytes) {
             Ok(text) => Self::parse(&text, &name),
@@ -131,18 +143,50 @@ impl Config {
             return Err(invalid(report, file_name, ""));
         }
         let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-        let config = check(text, folder, &report);
+        let mut config = check(text, folder, &report);
         let (diagnostics, unlisted) = report.finish(file_name, text);
         if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             return Err(Problems::Invalid { file: file_name.to_owned(), diagnostics, unlisted });
         }
+        config.origin = Origin { file: file_name.into(), checksum: checksum(text.as_bytes()) };
         Ok((config, diagnostics))
+    }
+
+    /// Where the replica and the admin listener are, of a file that may have errors elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn whereabouts(path: &Path) -> io::Result<(PathBuf, SocketAddr)> {
+        let text = String::from_utf8_lossy(&read(path)?).into_owned();
+        let report = Report::default();
+        let table = document::parse(&text, &report);
+        let raw = raw::Document::read(&table, &report);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let replica = Replica::check(&raw.replica, folder, &report);
+        Ok((replica.path, Admin::check(&raw.admin, &[], &report).listen))
+    }
+
+    /// The checksum of a file as [`Origin`] has it, whatever it holds; `None` where it cannot be read.
+    pub fn checksum(path: &Path) -> Option<String> {
+        read(path).ok().map(|bytes| checksum(&bytes))
     }
 
     /// The position of the upstream with this name.
     pub fn upstream(&self, name: &str) -> Option<usize> {
         self.upstreams.iter().position(|upstream| upstream.name == name)
     }
+}
+
+/// The bytes of a file, as far as they are looked at.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// What the text says; complete only where `report` has no error in the end.
@@ -156,6 +200,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
     Config {
+        origin: Origin { file: PathBuf::new(), checksum: String::new() }, // the caller knows
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),
