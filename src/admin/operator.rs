@@ -23,6 +23,8 @@ pub(super) enum Refused {
     /// The request cannot be understood.
     Invalid(String),
     NotFound(String),
+    /// The request is for another host (RFC 9110 section 15.5.20).
+    Misdirected,
     /// The replica cannot be used now.
     Unavailable(String),
 }
@@ -45,6 +47,11 @@ impl Refused {
             ),
             Self::Invalid(why) => (StatusCode::BAD_REQUEST, "invalid_request", why),
             Self::NotFound(why) => (StatusCode::NOT_FOUND, "not_found", why),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "Use the listener's address or localhost as Host.".to_owned(),
+            ),
             Self::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", why),
         }
     }
