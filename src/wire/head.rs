@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter};
 
-use super::class::Class;
+use super::class::TOKEN;
 use super::host::Authority;
 use super::target::{Target, TargetError};
 
@@ -237,9 +237,6 @@ impl<'h> Fields<'h> {
         }
     }
 }
-
-/// RFC 9110 section 5.6.2.
-static TOKEN: Class = Class::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 #[cfg(test)]
 mod tests {
