@@ -4,6 +4,7 @@
 mod app;
 mod change;
 mod check;
+mod config;
 mod demo;
 mod explain;
 mod failure;
@@ -59,6 +60,9 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
+    /// The configuration: what is in force, and its JSON Schema
+    #[command(subcommand)]
+    Config(config::Command),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
     Store(store::Command),
@@ -100,6 +104,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Run => run::run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
+        Command::Config(command) => command.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),
         Command::Install(install) => install.run(config, output),
