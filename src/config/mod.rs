@@ -4,6 +4,7 @@
 //! In layers: `document` reads TOML, `raw` mirrors the file, and one file per section turns it into
 //! the checked types. Nothing here opens a socket or reads a file other than the configuration.
 
+mod audit;
 mod diagnostic;
 mod document;
 mod excerpt;
@@ -27,6 +28,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use audit::Audit;
 pub use diagnostic::{Diagnostic, Severity};
 pub use limits::Limits;
 pub use log::Log;
@@ -49,6 +51,8 @@ pub struct Config {
     pub server: Server,
     /// The admin listener.
     pub admin: Admin,
+    /// How long it is known who changed what.
+    pub audit: Audit,
     /// The local store of credentials.
     pub replica: Replica,
     /// How credentials begin.
@@ -156,6 +160,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
     Config {
+        audit: Audit::check(&raw.audit, report),
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),
