@@ -2,6 +2,7 @@
 //! error. Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.
 
 mod app;
+mod audit;
 mod change;
 mod check;
 mod config;
@@ -11,6 +12,7 @@ mod failure;
 mod import;
 mod input;
 mod install;
+mod list;
 mod operator;
 mod output;
 mod run;
@@ -82,6 +84,8 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Arguments),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -112,6 +116,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Audit(audit) => audit.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }
