@@ -356,9 +356,12 @@ fn who_may_and_whom_it_reaches() {
     let added = gateway.place.json(&["operator", "add", "ada", "--permission", "apps__manage_apps"]);
     let ada = format!("Authorization: Bearer {}", added["token"].as_str().unwrap());
     let post = |lines: &[&str], body: &str| {
-        let length = format!("Content-Length: {}", body.len());
-        let lines = [lines, &[&*length, "Connection: close"]].concat();
-        let head = String::from_utf8(request("POST /admin/v1/reload", &lines)).unwrap();
+        let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let head = format!(
+            "POST /admin/v1/reload HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{lines}\r\n",
+            gateway.admin,
+            body.len()
+        );
         let answer = ask(gateway.admin, head + body);
         (answer.status, answer.code())
     };

@@ -126,7 +126,7 @@ impl Gateway {
         };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
-        let (origin, reloads_on_change) = (config.origin.clone(), config.server.reload_on_change);
+        let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
         raise_open_files();
         let Parts { door, engines, builder, places, leashes, replica, checker, in_flight } =
@@ -154,9 +154,9 @@ impl Gateway {
         let certificate = tls.as_ref().map(ListenerTls::certificate);
         let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&metrics))).transpose()?;
         engines.current().upstreams.start(&checker);
-        metrics.reloads.started(&origin.checksum, Timestamp::now());
+        metrics.reloads.started(&source.checksum, Timestamp::now());
         let reloader = Arc::new(Reloader {
-            file: origin.file,
+            file: source.path,
             engines: Arc::clone(&engines),
             builder,
             checker,
@@ -164,7 +164,7 @@ impl Gateway {
             certificate,
             fixed,
             kept: Mutex::new(kept),
-            tried: tokio::sync::Mutex::new(origin.checksum),
+            tried: tokio::sync::Mutex::new(source.checksum),
             reloads_on_change: AtomicBool::new(reloads_on_change),
         });
         let reloads = tokio::spawn(Arc::clone(&reloader).watch(hangup));

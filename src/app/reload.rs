@@ -77,6 +77,7 @@ impl Fixed {
             ("server.tls", format!("{:?}", server.tls.is_some())),
             ("server.tls.client_ca", format!("{clients:?}")),
             ("admin.listen", format!("{:?}", config.admin.listen)),
+            ("audit", format!("{:?}", config.audit)),
             ("replica", format!("{replica:?}")),
             ("hasher", format!("{:?}", config.hasher)),
         ])
@@ -91,7 +92,7 @@ impl Fixed {
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Self {
-        Self { checksum: config.origin.checksum.clone(), grace_period: config.server.grace_period }
+        Self { checksum: config.file.checksum.clone(), grace_period: config.server.grace_period }
     }
 }
 
@@ -151,7 +152,7 @@ impl Reloader {
         let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
         *tried = checksum.unwrap_or_default();
         let (config, diagnostics) = loaded.map_err(|problems| problems.to_string())?;
-        tried.clone_from(&config.origin.checksum);
+        tried.clone_from(&config.file.checksum);
 
         let warnings = diagnostics.iter().filter(|found| found.severity == Severity::Warning);
         let warnings = warnings.map(ToString::to_string).collect();

@@ -2,8 +2,10 @@
 //! error. Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.
 
 mod app;
+mod audit;
 mod change;
 mod check;
+mod config;
 mod demo;
 mod explain;
 mod failure;
@@ -11,6 +13,7 @@ mod gateways;
 mod import;
 mod input;
 mod install;
+mod list;
 mod operator;
 mod output;
 mod reload;
@@ -63,6 +66,9 @@ enum Command {
     Check(check::Arguments),
     /// Put the changed configuration in force in the running gateway; a bad one changes nothing
     Reload(reload::Arguments),
+    /// The configuration: what is in force, and its JSON Schema
+    #[command(subcommand)]
+    Config(config::Command),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
     Store(store::Command),
@@ -82,6 +88,8 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Arguments),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -105,6 +113,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
         Command::Reload(reload) => reload.run(config, output),
+        Command::Config(command) => command.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),
         Command::Install(install) => install.run(config, output),
@@ -112,6 +121,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Audit(audit) => audit.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

@@ -18,6 +18,8 @@ pub use duration::parse_duration;
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
 pub use last_use::LastUse;
 pub use permission::Permission;
+#[cfg(test)]
+pub(crate) use record::COMPARISONS;
 pub use record::{
     AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
     SecretMatch, SessionKey, Store, StoreStatus,

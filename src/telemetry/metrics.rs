@@ -1,6 +1,6 @@
 //! Prometheus metrics, all registered at start, so that counting is an atomic addition.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use super::reloads::Reloads;
-use crate::gate::Code;
+use crate::gate::{Code, Reason};
 use crate::model::Timestamp;
 use crate::proxy::{Outcome, Record, UpstreamStatus};
 
@@ -23,6 +23,8 @@ pub struct Metrics {
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
+    /// By [`Reason::label`].
+    refused_by_reason: HashMap<&'static str, IntCounter, foldhash::quality::RandomState>,
     limited_by_route: IntCounterVec,
     gateway_time: Histogram,
     upstream_time: Histogram,
@@ -71,6 +73,14 @@ impl Metrics {
             &["outcome", "code"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let by_reason = IntCounterVec::new(
+            Opts::new(
+                "storegate_refused_total",
+                "Refused requests, by the code that they carry and by the reason, which only the operator learns.",
+            ),
+            &["code", "reason"],
+        )?;
+        registry.register(Box::new(by_reason.clone()))?;
         let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
             let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
             registry.register(Box::new(histogram.clone()))?;
@@ -145,6 +155,10 @@ impl Metrics {
             forwarded: requests.with_label_values(&["forwarded", ""]),
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
+            refused_by_reason: Reason::LABELS
+                .iter()
+                .map(|&(code, reason)| (reason, by_reason.with_label_values(&[label(code), reason])))
+                .collect(),
             limited_by_route,
             shared_limit_failures,
             registry,
@@ -211,6 +225,9 @@ impl Metrics {
         match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
+                    counter.inc();
+                }
+                if let Some(counter) = self.refused_by_reason.get(reason.label()) {
                     counter.inc();
                 }
             }
