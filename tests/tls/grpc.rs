@@ -75,6 +75,17 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, heads: Heads) {
                     let answer = answer.header("grpc-status", "9").header("grpc-message", "not%20now");
                     let _ = respond.send_response(answer.body(()).unwrap(), true);
                 }
+                "Claims" => {
+                    let names = ["x-scopes", "x_store_id", "x-installation-id", "alt-svc", "x-served"];
+                    let claimed = names.iter().fold(answer, |answer, name| answer.header(*name, "forged"));
+                    let mut send = respond.send_response(claimed.body(()).unwrap(), false).unwrap();
+                    let mut trailers = HeaderMap::new();
+                    trailers.insert("grpc-status", "0".parse().unwrap());
+                    for name in names.into_iter().chain(["x-request-id", "content-length", "trailer"]) {
+                        trailers.insert(name, "1".parse().unwrap());
+                    }
+                    let _ = send.send_trailers(trailers);
+                }
                 _ => {
                     let mut send = respond.send_response(answer.body(()).unwrap(), false).unwrap();
                     let copies = if method == "Stream" { 3 } else { 1 };
@@ -221,6 +232,88 @@ fn grpc_passes_over_tls() {
         let url = format!("https://localhost:{}", address.port());
         let gateway = gateway(&authority, &url, "ca = \"ca.pem\"", "");
         calls_pass(&gateway, &authority, &heads, "https").await;
+    });
+}
+
+/// What only the gateway may say, neither the head nor the trailers of an upstream say.
+#[test]
+fn trailers_do_not_speak_in_our_name() {
+    let authority = Authority::new("root");
+    block_on(async {
+        let (address, _) = start(None).await;
+        let gateway = gateway(&authority, &format!("http://{address}"), "", "");
+        let connection = Http2::connect(gateway.address, &authority.trusted_by(&["h2"], None)).await;
+        let answer = connection.ask(call("/shop.v1.Orders/Claims", &bearer(TOKEN)), b"").await.unwrap();
+        assert_eq!(status(&answer), ("0", ""), "{answer:?}");
+        for name in ["x-scopes", "x_store_id", "x-installation-id", "alt-svc"] {
+            assert_eq!((answer.headers.get(name), answer.trailers.get(name)), (None, None), "{name}");
+        }
+        for name in ["x-request-id", "content-length", "trailer"] {
+            assert_eq!(answer.trailers.get(name), None, "{name}");
+        }
+        assert_eq!(answer.field("x-request-id").map(str::len), Some(32));
+        assert_eq!(
+            (answer.field("x-served"), answer.trailers.get("x-served").is_some()),
+            (Some("forged"), true)
+        );
+    });
+}
+
+/// From HTTP/2 to HTTP/2 Pingora cleans nothing: what an HTTP/2 upstream receives of what was sent.
+#[test]
+fn an_http2_upstream_receives_clean_requests() {
+    let authority = Authority::new("root");
+    block_on(async {
+        let (address, heads) = start(None).await;
+        let gateway = gateway(&authority, &format!("http://{address}"), "", "");
+        let connection = Http2::connect(gateway.address, &authority.trusted_by(&["h2"], None)).await;
+        let lines = [
+            "te: trailers",
+            "proxy-authorization: Basic eA==",
+            "proxy-authenticate: x",
+            "http2-settings: AA",
+            "trailer: x-late",
+            "cookie: a=1",
+            "cookie: b=2",
+            "cookie: c=3",
+            "x-store-id: 66",
+            "x_store_id: 66",
+            "x.scopes: admin",
+            "x-subject: root",
+            "x-forwarded-for: 6.6.6.6",
+            "x_forwarded_proto: x",
+            "forwarded: for=6.6.6.6",
+            "x-real-ip: 6.6.6.6",
+            "x-request-id: forged",
+            "x-http-method-override: DELETE",
+            "content_length: 5",
+            "x-original-url: /admin",
+            "x-kept: yes",
+        ];
+        for path in ["/public/a", "/public/./%61"] {
+            let answer = connection.ask(request("POST", path, &lines), &message("x")).await.unwrap();
+            assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+            let head = heads.lock().unwrap().pop().unwrap();
+            assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/public/a"));
+            assert_eq!(head.uri.authority().unwrap().as_str(), NAME);
+            let mut received: Vec<String> = head
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .filter(|line| !line.starts_with("x-request-id: "))
+                .collect();
+            received.sort();
+            let expected = [
+                "cookie: a=1; b=2; c=3",
+                "te: trailers",
+                "x-forwarded-for: 127.0.0.1",
+                &format!("x-forwarded-host: {NAME}"),
+                "x-forwarded-proto: https",
+                "x-kept: yes",
+            ];
+            assert_eq!(received, expected, "{path}");
+            assert_eq!(head.headers.get("x-request-id").map(|id| id.len()), Some(32));
+        }
     });
 }
 
