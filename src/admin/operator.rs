@@ -93,7 +93,10 @@ pub(super) async fn change<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let token = token(headers)?;
     let work = move || {
-        let mut writer = control.replica.writer().map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let mut writer = control
+            .replica
+            .writer(crate::replica::Actor::gateway())
+            .map_err(|error| Refused::Unavailable(error.to_string()))?;
         if !control.token.is(&token) {
             let operator = writer.operator_by_token(&token)?.ok_or(Refused::InvalidToken)?;
             if !operator.may(permission) {
