@@ -88,6 +88,8 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
+    // So that the gate refuses it as it refuses TRACE, counted and in JSON: Pingora would with neither.
+    options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     let door = Door::new(proxy, Arc::clone(&engines), Arc::clone(&places), request_ids);

@@ -21,6 +21,7 @@ mod run;
 mod session;
 mod store;
 mod token;
+mod user;
 mod when;
 
 use std::path::PathBuf;
@@ -90,6 +91,9 @@ enum Command {
     Operator(operator::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Users: customers and merchants who sign in
+    #[command(subcommand)]
+    User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -122,6 +126,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
         Command::Audit(audit) => audit.run(config, output),
+        Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

@@ -87,6 +87,11 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
             _ => None,
         };
+        if session.is_http2()
+            && let Err(error) = hop::check_http2_request(request)
+        {
+            return Next::Refuse(Reason::Syntax(error));
+        }
         let raw = RawHead {
             method: &request.method,
             target: request.raw_path(),

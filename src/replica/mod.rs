@@ -33,6 +33,7 @@ mod read;
 mod reader;
 mod schema;
 mod seal;
+mod users;
 mod uses;
 mod wake;
 mod watch;
@@ -48,8 +49,8 @@ pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
     AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
-    NewApp, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
-    StoreSummary, Swept, WriteError, Writer,
+    NewApp, NewUser, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
+    StoreSummary, Swept, UserStore, UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

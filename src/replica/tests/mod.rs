@@ -8,6 +8,7 @@ mod housekeeping;
 mod importing;
 mod operators;
 mod stress;
+mod users;
 mod writing;
 
 use std::cell::RefCell;
