@@ -14,7 +14,7 @@ mod rates;
 mod shared;
 
 pub use bucket::{Bucket, Rate};
-pub use clients::ClientRates;
+pub use clients::ClientAccounts;
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
 pub use places::{Place, Places};
 pub use quota::Quota;

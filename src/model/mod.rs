@@ -23,6 +23,8 @@ pub use last_use::LastUse;
 pub use local::{Remark, Requester};
 pub use permission::Permission;
 pub use platform::{Platform, Registration, TokenAuth};
+#[cfg(test)]
+pub(crate) use record::COMPARISONS;
 pub use record::{
     AccessToken, App, AppSecret, AppStatus, CustomerToken, Installation, InstallationStatus, ProofKey,
     SecretHash, SecretMatch, SessionKey, Store, StoreStatus,
