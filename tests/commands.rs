@@ -16,6 +16,8 @@ mod failing;
 mod importing;
 #[path = "commands/secrecy.rs"]
 mod secrecy;
+#[path = "commands/telling.rs"]
+mod telling;
 
 use common::Done;
 

@@ -13,7 +13,7 @@ use pingora::server::configuration::ServerConf;
 use super::StartError;
 use crate::admin;
 use crate::config::{self, Config};
-use crate::gate::{Gate, GateSettings, HeadLimits};
+use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
 use crate::hasher::Hasher;
 use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
@@ -73,6 +73,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         config.server.trusted_proxies.clone(),
     );
     let trusted_proxies = config.server.trusted_proxies.clone();
+    let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
     let gate = gate(config, proof_key);
     let in_flight = Arc::new(InFlight::default());
     let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
@@ -88,6 +89,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         in_flight: Arc::clone(&in_flight),
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
+        refusals: refusals.clone(),
     });
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
@@ -95,7 +97,8 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);
-    let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
+    let door =
+        Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids, refusals);
     Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
 }
 

@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod config;
 mod demo;
+mod errors;
 mod explain;
 mod failure;
 mod import;
@@ -84,6 +85,8 @@ enum Command {
     Operator(operator::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
+    /// What an error code means, and what to do; all codes without one
+    Errors(errors::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
 }
@@ -113,6 +116,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
+        Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
     }
 }

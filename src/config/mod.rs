@@ -7,6 +7,7 @@
 
 mod diagnostic;
 mod document;
+mod errors;
 mod excerpt;
 mod inject;
 mod keys;
@@ -35,7 +36,9 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
+pub(crate) use diagnostic::did_you_mean;
 pub use diagnostic::{Diagnostic, Severity};
+pub use errors::Errors;
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
@@ -74,6 +77,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the access log goes.
     pub log: Log,
+    /// How refusals are written.
+    pub errors: Errors,
     /// The routes; at least one.
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
@@ -186,6 +191,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
         log: Log::check(&raw.log, folder, report),
+        errors: Errors::check(&raw.errors, report),
         routes,
         rates,
         server,

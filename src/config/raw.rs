@@ -26,6 +26,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
@@ -145,6 +146,12 @@ pub(super) struct Log<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Errors<'d> {
+    pub(super) format: Text<'d>,
+    pub(super) docs_url: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Route<'d> {
     pub(super) span: Range<usize>,
     pub(super) path: Text<'d>,
@@ -202,6 +209,7 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
@@ -376,6 +384,14 @@ impl<'d> Log<'d> {
         let log = Self { access: section.text("access") };
         section.finish();
         log
+    }
+}
+
+impl<'d> Errors<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let errors = Self { format: section.text("format"), docs_url: section.text("docs_url") };
+        section.finish();
+        errors
     }
 }
 

@@ -6,6 +6,7 @@
 //! moment.
 
 mod authorise;
+mod body;
 pub mod credential;
 mod directory;
 mod forward;
@@ -23,6 +24,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 pub use authorise::Permit;
+pub use body::{BodyFormat, Refusals};
 pub use directory::{Directory, Unavailable};
 pub use forward::{InjectNames, Injected};
 pub use intake::{Head, HeadLimits, RawHead};

@@ -29,7 +29,7 @@ use super::http2;
 use super::leash::{AtDoor, Leash, Leashed};
 use super::peer::Peer;
 use super::service::Recorder;
-use crate::gate::Reason;
+use crate::gate::{Reason, Refusals};
 use crate::limits::Places;
 use crate::model::AddressList;
 use crate::wire::head::{self, HeadError};
@@ -60,6 +60,7 @@ pub struct Door<A> {
     places: Arc<Places>,
     recorder: Arc<dyn Recorder>,
     request_ids: Arc<RequestIds>,
+    refusals: Refusals,
 }
 
 /// Why no head came.
@@ -79,8 +80,9 @@ impl<A> Door<A> {
         places: Arc<Places>,
         recorder: Arc<dyn Recorder>,
         request_ids: Arc<RequestIds>,
+        refusals: Refusals,
     ) -> Self {
-        Self { inner: Arc::new(inner), limits, trusted_proxies, places, recorder, request_ids }
+        Self { inner: Arc::new(inner), limits, trusted_proxies, places, recorder, request_ids, refusals }
     }
 }
 
@@ -204,7 +206,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     async fn refuse(&self, mut stream: Stream, address: IpAddr, reason: Reason) {
         let started = Instant::now();
         let request_id = self.request_ids.next();
-        let answer = answer::closing(&reason, &request_id);
+        let answer = answer::closing(&self.refusals, &reason, &request_id);
         let sent = timeout(FAREWELL, async {
             stream.write_all(&answer).await?;
             stream.flush().await?;

@@ -25,7 +25,7 @@ use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
 use super::upstream::Upstreams;
-use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
+use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason, Refusals};
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Limits, Quota};
 use crate::model::Timestamp;
@@ -67,6 +67,8 @@ pub struct Parts<D> {
     pub in_flight: Arc<InFlight>,
     /// The ids of requests.
     pub request_ids: Arc<RequestIds>,
+    /// How refusals are written.
+    pub refusals: Refusals,
     /// The requests that may live long.
     pub leashes: Arc<LeashBook>,
 }
@@ -278,7 +280,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
                 // Where the end of the body is in doubt the connection is out of step.
                 let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
                 let quota = context.quota.as_ref();
-                let refusal = answer::refuse(session, &reason, &context.request_id, quota, keep);
+                let refusal =
+                    answer::refuse(session, &self.0.refusals, &reason, &context.request_id, quota, keep);
                 let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
@@ -413,7 +416,9 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
             status = reason.code().status().as_u16();
             let quota = context.quota.as_ref();
-            if let Err(error) = answer::refuse(session, &reason, &context.request_id, quota, false).await {
+            if let Err(error) =
+                answer::refuse(session, &self.0.refusals, &reason, &context.request_id, quota, false).await
+            {
                 tracing::debug!("an error could not be answered: {error}");
             }
             context.refused = Some(reason);
