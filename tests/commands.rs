@@ -18,6 +18,8 @@ mod importing;
 mod secrecy;
 #[path = "commands/telling.rs"]
 mod telling;
+#[path = "commands/users.rs"]
+mod users;
 
 use common::Done;
 

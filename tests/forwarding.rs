@@ -11,5 +11,7 @@ mod connections;
 mod heads;
 #[path = "forwarding/malformed.rs"]
 mod malformed;
+#[path = "forwarding/smuggling.rs"]
+mod smuggling;
 #[path = "forwarding/upstreams.rs"]
 mod upstreams;

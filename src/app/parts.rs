@@ -49,6 +49,10 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             sweeps: match config.replica.source {
                 config::Source::Local => true,
             },
+            retention: replica::Retention {
+                age: i64::try_from(config.audit.keep.as_secs()).unwrap_or(i64::MAX),
+                entries: i64::try_from(config.audit.entries).unwrap_or(i64::MAX),
+            },
         },
     )?;
     let telemetry = Arc::new(telemetry(&config)?);

@@ -36,8 +36,9 @@ of 504. The access log has status 200 and the `code`.
 To see a decision step by step, the operator gives the same request to `storegate explain`. `storegate errors CODE` prints what stands
 here of a code.
 
-Errors of the upstream pass through as they are. Requests that the HTTP parser cannot read (two Host lines, a
-malformed `Content-Length`, CONNECT) get 400 or 405 with an empty body.
+Errors of the upstream pass through as they are. HTTP/1 requests that cannot be read get the JSON body too, and the connection ends. In
+HTTP/2, a malformed request ends its stream with `PROTOCOL_ERROR` (RFC 9113 section 8.1.1) without an answer; where only `:authority` or
+`host` is wrong (none, two that differ, user information), the answer is 400 without a body.
 "#;
 
 /// The whole page. Each code that the gateway answers is an anchor of its name.

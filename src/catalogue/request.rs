@@ -41,9 +41,9 @@ pub(super) const CHAPTER: Chapter = Chapter {
                 },
                 Case {
                     messages: &["Malformed request head: …"],
-                    cause: "the head has a form that two readers could understand differently: bare line ends, \
-                        blanks before a colon, folded lines, control characters.",
-                    caller: "use a current HTTP library; RFC 9112 sections 2 to 5 have the form.",
+                    cause: "the bytes of the head are not HTTP/1.1: a line without CR LF, a folded header, a blank \
+                        before a colon, a control character, a transfer coding other than `chunked`.",
+                    caller: "use an HTTP library; the message names the rule.",
                     operator: IN_THE_LOG,
                 },
                 Case {
@@ -59,9 +59,24 @@ pub(super) const CHAPTER: Chapter = Chapter {
                     operator: IN_THE_LOG,
                 },
                 Case {
-                    messages: &["The Connection header may not name credential or identity headers."],
-                    cause: "`Connection` lists a header that the gateway reads or sets.",
+                    messages: &["The body does not have the length or the chunks that the head announces."],
+                    cause: "a malformed chunk, or a body that is shorter or longer than it said.",
+                    caller: "look at what cuts or rewrites the body on the way.",
+                    operator: IN_THE_LOG,
+                },
+                Case {
+                    messages: &[
+                        "The Connection header may not name credential, identity, forwarding or framing headers.",
+                    ],
+                    cause: "`Connection` lists a header that the gateway reads or sets, `Cookie`, `Host`, `Via`, \
+                        `Content-Length` or `Transfer-Encoding`.",
                     caller: "remove it from `Connection`.",
+                    operator: IN_THE_LOG,
+                },
+                Case {
+                    messages: &["Malformed Connection header."],
+                    cause: "a member of `Connection` is no header name, or there are more than 9.",
+                    caller: "send `keep-alive`, `close` or nothing.",
                     operator: IN_THE_LOG,
                 },
                 Case {
@@ -77,7 +92,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
             &[Case {
                 messages: &["The request head is too large."],
                 cause: "target and header fields together exceed `server.max_head_bytes` (32 KiB), or there are \
-                    more than `server.max_header_fields` (100). In the metrics this is `code=\"head_too_large\"`.",
+                    more than `server.max_header_fields` (100). In the metrics this is `code=\"head_too_large\"`, \
+                    with the reason `head_bytes` or `head_fields`.",
                 caller: "send fewer or shorter headers; large cookies and tokens are the usual reason. Body size \
                     does not count.",
                 operator: "raise the two keys if your clients need more, up to 64 KiB and 256 fields.",

@@ -2,6 +2,7 @@
 //! error. Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.
 
 mod app;
+mod audit;
 mod change;
 mod check;
 mod config;
@@ -12,12 +13,14 @@ mod failure;
 mod import;
 mod input;
 mod install;
+mod list;
 mod operator;
 mod output;
 mod run;
 mod session;
 mod store;
 mod token;
+mod user;
 mod when;
 
 use std::path::PathBuf;
@@ -83,6 +86,11 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Arguments),
+    /// Users: customers and merchants who sign in
+    #[command(subcommand)]
+    User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// What an error code means, and what to do; all codes without one
@@ -115,6 +123,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Audit(audit) => audit.run(config, output),
+        Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),

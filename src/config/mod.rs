@@ -5,6 +5,7 @@
 //! the checked types. Nothing here opens a socket or reads a file other than
 //! the configuration and the files that it names for secrets.
 
+mod audit;
 mod diagnostic;
 mod document;
 mod errors;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
+pub use audit::Audit;
 pub(crate) use diagnostic::did_you_mean;
 pub use diagnostic::{Diagnostic, Severity};
 pub use errors::Errors;
@@ -63,6 +65,8 @@ pub struct Config {
     pub server: Server,
     /// The admin listener.
     pub admin: Admin,
+    /// How long it is known who changed what.
+    pub audit: Audit,
     /// The local store of credentials.
     pub replica: Replica,
     /// How credentials begin.
@@ -185,6 +189,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
     Config {
+        audit: Audit::check(&raw.audit, report),
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),

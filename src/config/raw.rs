@@ -20,6 +20,7 @@ pub(super) type Number = Given<i64>;
 pub(super) struct Document<'d> {
     pub(super) server: Server<'d>,
     pub(super) admin: Admin<'d>,
+    pub(super) audit: Audit<'d>,
     pub(super) replica: Replica<'d>,
     pub(super) credentials: Credentials<'d>,
     pub(super) hasher: Hasher,
@@ -60,6 +61,12 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Audit<'d> {
+    pub(super) keep: Text<'d>,
+    pub(super) entries: Number,
 }
 
 #[derive(Debug)]
@@ -199,6 +206,7 @@ impl<'d> Document<'d> {
         let document = Self {
             server: Server::read(root.section("server")),
             admin: Admin::read(root.section("admin")),
+            audit: Audit::read(root.section("audit")),
             replica: Replica::read(root.section("replica")),
             credentials: Credentials::read(root.section("credentials")),
             hasher: Hasher::read(root.section("hasher")),
@@ -266,6 +274,14 @@ impl<'d> Admin<'d> {
         let admin = Self { listen: section.text("listen") };
         section.finish();
         admin
+    }
+}
+
+impl<'d> Audit<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let audit = Self { keep: section.text("keep"), entries: section.number("entries") };
+        section.finish();
+        audit
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::HeaderValue;
+use bytes::Bytes;
 use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -149,6 +150,12 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         Err(Reason::Saturated) // the record changed faster than it could be proved
     }
 
+    /// Whether a field of an upstream's answer says what only the gateway may say.
+    fn speaks_for_us(&self, name: &HeaderName, context: &Context) -> bool {
+        let rationed = context.quota.is_some();
+        context.pass.as_ref().is_some_and(|pass| self.0.gate.speaks_for_us(name, pass, rationed))
+    }
+
     /// Counts a request that is about to be forwarded against its caller's rate limit.
     async fn ration(&self, pass: &Pass, context: &mut Context) -> Result<(), Reason> {
         let Some(route) = context.known.route else { return Ok(()) };
@@ -278,7 +285,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             }
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
-                let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
+                let keep = !matches!(
+                    reason,
+                    Reason::Framing | Reason::HeadTooLarge | Reason::TooManyFields | Reason::Host
+                );
                 let quota = context.quota.as_ref();
                 let refusal =
                     answer::refuse(session, &self.0.refusals, &reason, &context.request_id, quota, keep);
@@ -316,6 +326,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             {
                 head.headers.insert(HOST, host); // a rewritten target has no authority any more
             }
+        } else {
+            hop::restore(&session.req_header().headers, &mut head.headers, context.peer.is_trusted);
         }
         for name in self.0.gate.strip(&head.headers, pass, context.peer.is_trusted) {
             head.headers.remove(&name);
@@ -351,11 +363,21 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         context.first_byte = Some(Instant::now());
         self.follow_credential(response, context);
         self.0.upstreams.answered(context.upstream, &context.attempts);
-        hop::clean(response);
+        hop::clean(response, |name| self.speaks_for_us(name, context));
         for (name, value) in context.quota.iter().flat_map(Quota::headers) {
             response.insert_header(name, value)?;
         }
         response.insert_header("X-Request-Id", context.request_id.clone())
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        context: &mut Context,
+    ) -> pingora::Result<Option<Bytes>> {
+        hop::clean_trailers(trailers, |name| self.speaks_for_us(name, context));
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -409,7 +431,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             ) => {
                 None // nobody is there to be answered
             }
-            (ErrorSource::Downstream, _) => Some(Reason::Framing),
+            (ErrorSource::Downstream, _) => Some(Reason::Body),
             (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
         };
         let mut status = 0;
