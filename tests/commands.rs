@@ -10,6 +10,8 @@ mod checking;
 mod creating;
 #[path = "commands/enforcing.rs"]
 mod enforcing;
+#[path = "commands/examining.rs"]
+mod examining;
 #[path = "commands/failing.rs"]
 mod failing;
 #[path = "commands/importing.rs"]

@@ -9,6 +9,7 @@ mod audit;
 mod diagnostic;
 mod document;
 mod errors;
+mod examine;
 mod excerpt;
 mod inject;
 mod keys;
