@@ -28,7 +28,7 @@ fn judged(validator: &Validator, toml: &str) -> Result<(), String> {
 #[test]
 fn shipped_and_shown_configurations_fit() {
     let validator = validator();
-    let readme = read("README.md");
+    let readme = read("README.md") + &read("docs/configuration.md");
     let shown = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
     for text in shown.chain([read("gateway.toml")]) {
         judged(&validator, &text).unwrap_or_else(|why| panic!("{why}\n{text}"));
@@ -97,7 +97,7 @@ type Path = Vec<String>;
 /// Every key of the schema, sections included.
 fn keys(schema: &Value, path: &Path, found: &mut Vec<(Path, Value)>) {
     for (name, key) in schema["properties"].as_object().into_iter().flatten() {
-        let path = [&path[..], &[name.clone()]].concat();
+        let path = [&path[..], std::slice::from_ref(name)].concat();
         found.push((path.clone(), key.clone()));
         keys(key, &path, found);
         keys(&key["additionalProperties"], &[&path[..], &["api".to_owned()]].concat(), found);

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn shadowed_routes_are_found() {
-        let rows: [(&[&str], &[(usize, &str)]); 5] = [
+        type Row = (&'static [&'static str], &'static [(usize, &'static str)]);
+        let rows: [Row; 5] = [
             (&["/x", "/x/{y}/{*z}", "/x/{*rest}"], &[(2, "/x /x/{y}/{*z}")]),
             (&["/x/{*rest}", "/x", "/x/{y}", "/x/{y}/{z}/{*more}"], &[(0, "/x /x/{y}")]),
             (&["/", "/{a}/{*z}", "/{*rest}"], &[(2, "/ /{a}/{*z}")]),
