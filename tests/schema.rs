@@ -97,7 +97,7 @@ type Path = Vec<String>;
 /// Every key of the schema, sections included.
 fn keys(schema: &Value, path: &Path, found: &mut Vec<(Path, Value)>) {
     for (name, key) in schema["properties"].as_object().into_iter().flatten() {
-        let path = [&path[..], std::slice::from_ref(name)].concat();
+        let path = [path, std::slice::from_ref(name)].concat();
         found.push((path.clone(), key.clone()));
         keys(key, &path, found);
         keys(&key["additionalProperties"], &[&path[..], &["api".to_owned()]].concat(), found);

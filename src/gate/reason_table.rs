@@ -43,6 +43,8 @@ reasons! {
     Self::Syntax(HeadError::Version) => InvalidRequest "version",
     Self::Syntax(HeadError::FieldName) => InvalidRequest "field_name",
     Self::Syntax(HeadError::FieldValue) => InvalidRequest "field_value",
+    Self::Syntax(HeadError::Padded) => InvalidRequest "padded_value",
+    Self::Syntax(HeadError::Scheme) => InvalidRequest "scheme",
     Self::Syntax(HeadError::Folded) => InvalidRequest "folded_field",
     Self::Syntax(HeadError::Coding) => InvalidRequest "transfer_coding",
     // These have reasons of their own, which the door prefers.

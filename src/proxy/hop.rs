@@ -14,6 +14,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 
 use crate::wire::field::{OwnedNames, connection_tokens};
+use crate::wire::head::HeadError;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -113,6 +114,24 @@ pub(super) fn restore(sent: &HeaderMap, forwarded: &mut HeaderMap, trusted_peer:
             }
         }
     }
+}
+
+/// What HTTP/2 forbids and its parser lets through.
+///
+/// A value with a blank at an end makes a request malformed (RFC 9113 section 8.2.1): in HTTP/1 such a blank is no
+/// part of the value, so that the next hop would read another one. So does an empty `:scheme`, and one that is none of
+/// ours says that another protocol is meant. (CONNECT has none, and without `:authority` it is not passed on to us.)
+pub(super) fn check_http2_request(request: &RequestHeader) -> Result<(), HeadError> {
+    let is_ours = matches!(request.uri.scheme_str(), Some("https" | "http"));
+    if !is_ours && request.uri.authority().is_some() && request.method != Method::CONNECT {
+        return Err(HeadError::Scheme);
+    }
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let is_padded = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        is_blank(value.first()) || is_blank(value.last())
+    };
+    if request.headers.values().any(is_padded) { Err(HeadError::Padded) } else { Ok(()) }
 }
 
 /// Cleans a request that came by HTTP/2: Pingora leaves it as it is towards an HTTP/2 upstream, and

@@ -37,6 +37,12 @@ pub enum HeadError {
     /// A control character in a field value.
     #[error("a header value has a control character")]
     FieldValue,
+    /// A field value with a blank at an end, which only HTTP/2 can send (RFC 9113 section 8.2.1).
+    #[error("a header value begins or ends with a blank")]
+    Padded,
+    /// A scheme other than http and https, or none, which only HTTP/2 can send (RFC 9113 section 8.3.1).
+    #[error("the scheme is neither https nor http")]
+    Scheme,
     /// A line that continues the one before (RFC 9112 section 5.2).
     #[error("a header is folded over several lines")]
     Folded,
