@@ -125,8 +125,8 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let grace_period = config.server.grace_period;
         raise_open_files();
-        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
-            parts::build(config).await?;
+        let Parts { door, places, leashes, endings, replica, upstreams, conf, telemetry, in_flight } =
+            parts::build(config, tls.as_ref().map(ListenerTls::handshake).transpose()?).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
 
@@ -136,10 +136,7 @@ impl Gateway {
             // The label is only a key: several listeners may be configured with port 0.
             let label = format!("public-{number}");
             fds.add(label.clone(), listener.into_raw_fd());
-            match &tls {
-                None => service.add_tcp(&label),
-                Some(tls) => service.add_tls_with_settings(&label, None, tls.settings()?),
-            }
+            service.add_tcp(&label); // TLS, where it is spoken, begins at the door
         }
         let (stop, stopped) = watch::channel(false);
         let fds = Arc::new(parking_lot::Mutex::new(fds));
@@ -153,6 +150,7 @@ impl Gateway {
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
+            endings,
             upstreams: Arc::clone(&upstreams),
             draining: Arc::clone(&draining),
         };

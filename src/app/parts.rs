@@ -18,8 +18,9 @@ use crate::hasher::Hasher;
 use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
-    Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, ClientLimits, Door, DoorLimits, DoorParts, Endings, Handshake, InFlight, LeashBook, LeastPace,
+    MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts,
+    UpstreamTls, Upstreams,
 };
 use crate::replica::{self, Replica};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) door: Door<HttpProxy<StoreProxy<Arc<Replica>>>>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) endings: Arc<Endings>,
     pub(super) replica: Arc<Replica>,
     pub(super) upstreams: Arc<Upstreams>,
     /// For the checks, which connect as the proxy does.
@@ -39,7 +41,8 @@ pub(super) struct Parts {
     pub(super) in_flight: Arc<InFlight>,
 }
 
-pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
+/// `handshake` is what TLS is spoken with, if it is.
+pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Result<Parts, StartError> {
     let replica = Replica::open(
         &config.replica.path,
         replica::Options {
@@ -65,8 +68,12 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let upstreams: Result<_, _> = config.upstreams.iter().map(upstream).collect();
     let upstreams = Arc::new(Upstreams::prepare(upstreams?).await);
     let http2 = http2_options(&config);
-    let door_limits =
-        DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
+    let pace = LeastPace { window: config.server.body_timeout, rate: config.server.min_body_rate };
+    let door_limits = DoorLimits {
+        header_timeout: config.server.header_timeout,
+        head_bytes: config.server.max_head_bytes,
+        client: ClientLimits { pace, websocket_idle: config.server.websocket_idle_timeout },
+    };
     let places = Places::new(
         config.server.max_connections,
         config.server.max_connections_per_address,
@@ -78,6 +85,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
     let request_ids = Arc::new(RequestIds::new()?);
     let leashes = LeashBook::start(Arc::clone(&replica))?;
+    let endings = Arc::new(Endings::default());
     let inner = StoreProxy::new(proxy::Parts {
         gate,
         directory: Arc::clone(&replica),
@@ -88,6 +96,8 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         in_flight: Arc::clone(&in_flight),
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
+        endings: Arc::clone(&endings),
+        limits_of_clients: door_limits.client,
     });
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
@@ -95,8 +105,19 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);
-    let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
-    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
+    let door = Door::new(
+        proxy,
+        DoorParts {
+            limits: door_limits,
+            handshake,
+            trusted_proxies,
+            places: Arc::clone(&places),
+            recorder,
+            request_ids,
+            endings: Arc::clone(&endings),
+        },
+    );
+    Ok(Parts { door, places, leashes, endings, replica, upstreams, conf, telemetry, in_flight })
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -162,9 +183,12 @@ fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
 fn http2_options(config: &Config) -> H2Options {
     const STREAMS: u32 = 100;
     const FIELD: usize = 32;
+    // Of what a client has made room for and does not take, for each stream; 400 KiB by default.
+    const SEND_BUFFER: usize = 64 * 1024;
     let head = config.server.max_head_bytes + FIELD * config.server.max_header_fields;
     let mut options = default_h2_options();
     options.max_concurrent_streams(STREAMS);
+    options.max_send_buffer_size(SEND_BUFFER);
     options.max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX));
     options
 }
@@ -206,6 +230,7 @@ pub(super) struct Status {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) endings: Arc<Endings>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) draining: Arc<AtomicBool>,
 }
@@ -222,6 +247,7 @@ impl admin::Status for Status {
         self.telemetry.metrics.in_flight.set(count);
         self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
         self.telemetry.metrics.count_cut(self.leashes.cut());
+        self.telemetry.metrics.count_slow(self.endings.counts());
         self.telemetry.metrics.show_upstreams(self.upstreams.status());
         &self.telemetry.metrics
     }
