@@ -3,6 +3,7 @@
 //!
 //! Handlers parse, call and encode; the rules are the replica's.
 
+mod admission;
 mod apps;
 mod health;
 mod operator;
@@ -46,5 +47,6 @@ pub fn router(status: impl Status, replica: Arc<Replica>, token: TokenFile) -> R
         .fallback(operator::not_found)
         .method_not_allowed_fallback(operator::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn(admission::admit))
         .with_state(Arc::new(Control { status: Box::new(status), replica, token }))
 }

@@ -23,6 +23,8 @@ pub(super) enum Refused {
     /// The request cannot be understood.
     Invalid(String),
     NotFound(String),
+    /// The request is for another host (RFC 9110 section 15.5.20).
+    Misdirected,
     /// The replica cannot be used now.
     Unavailable(String),
 }
@@ -45,6 +47,11 @@ impl Refused {
             ),
             Self::Invalid(why) => (StatusCode::BAD_REQUEST, "invalid_request", why),
             Self::NotFound(why) => (StatusCode::NOT_FOUND, "not_found", why),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "Use the listener's address or localhost as Host.".to_owned(),
+            ),
             Self::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", why),
         }
     }
@@ -86,7 +93,10 @@ pub(super) async fn change<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let token = token(headers)?;
     let work = move || {
-        let mut writer = control.replica.writer().map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let mut writer = control
+            .replica
+            .writer(crate::replica::Actor::gateway())
+            .map_err(|error| Refused::Unavailable(error.to_string()))?;
         if !control.token.is(&token) {
             let operator = writer.operator_by_token(&token)?.ok_or(Refused::InvalidToken)?;
             if !operator.may(permission) {

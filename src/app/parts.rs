@@ -52,6 +52,10 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
             sweeps: match config.replica.source {
                 config::Source::Local => true,
             },
+            retention: replica::Retention {
+                age: i64::try_from(config.audit.keep.as_secs()).unwrap_or(i64::MAX),
+                entries: i64::try_from(config.audit.entries).unwrap_or(i64::MAX),
+            },
         },
     )?;
     let telemetry = Arc::new(telemetry(&config)?);
@@ -102,6 +106,8 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
+    // So that the gate refuses it as it refuses TRACE, counted and in JSON: Pingora would with neither.
+    options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);

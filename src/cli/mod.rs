@@ -2,20 +2,24 @@
 //! error. Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.
 
 mod app;
+mod audit;
 mod change;
 mod check;
+mod config;
 mod demo;
 mod explain;
 mod failure;
 mod import;
 mod input;
 mod install;
+mod list;
 mod operator;
 mod output;
 mod run;
 mod session;
 mod store;
 mod token;
+mod user;
 mod when;
 
 use std::path::PathBuf;
@@ -59,6 +63,9 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
+    /// The configuration: what is in force, and its JSON Schema
+    #[command(subcommand)]
+    Config(config::Command),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
     Store(store::Command),
@@ -78,6 +85,11 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Arguments),
+    /// Users: customers and merchants who sign in
+    #[command(subcommand)]
+    User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -100,6 +112,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Run => run::run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
+        Command::Config(command) => command.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),
         Command::Install(install) => install.run(config, output),
@@ -107,6 +120,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Audit(audit) => audit.run(config, output),
+        Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

@@ -15,6 +15,7 @@ pub struct Log {
 
 impl Log {
     pub(super) fn check(raw: &raw::Log<'_>, folder: &Path, report: &Report) -> Self {
+        report.holds_by_default(raw.access.key, "stdout");
         let access = match raw.access.as_ref().map(|given| (given.span(), *given.get_ref())) {
             None | Some((_, "stdout")) => Destination::Stdout,
             Some((_, "off")) => Destination::Off,

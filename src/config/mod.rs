@@ -2,20 +2,26 @@
 //! once, with its place and what to write instead.
 //!
 //! In layers: `document` reads TOML, `raw` mirrors the file, and one file per section turns it into
-//! the checked types. Nothing here opens a socket or reads a file other than the configuration.
+//! the checked types. Nothing here opens a socket or reads a file other than
+//! the configuration and the files that it names for secrets.
 
+mod audit;
 mod diagnostic;
 mod document;
 mod excerpt;
 mod inject;
+mod keys;
 mod limits;
 mod log;
 mod raw;
+mod references;
 mod replica;
 mod report;
 mod routes;
+mod schema;
 mod scopes;
 mod server;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -27,16 +33,23 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+use toml::de::DeTable;
+
+pub use audit::Audit;
 pub use diagnostic::{Diagnostic, Severity};
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
+pub use schema::schema;
 pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
+use references::Environment;
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -49,6 +62,8 @@ pub struct Config {
     pub server: Server,
     /// The admin listener.
     pub admin: Admin,
+    /// How long it is known who changed what.
+    pub audit: Audit,
     /// The local store of credentials.
     pub replica: Replica,
     /// How credentials begin.
@@ -97,24 +112,7 @@ impl Config {
     ///
     /// [`Problems`].
     pub fn load(path: &Path) -> Result<(Self, Vec<Diagnostic>), Problems> {
-        let unreadable = |error| Problems::Unreadable { path: path.to_owned(), error };
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        let name = path.to_string_lossy();
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&text, &name),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let report = Report::default();
-                report.push(
-                    Finding::error(at..at + 1, "this byte is not UTF-8")
-                        .help("save the file as UTF-8 (TOML 1.0)".to_owned()),
-                );
-                Err(invalid(report, &name, &text))
-            }
-        }
+        Self::parse(&read_file(path)?, &path.to_string_lossy())
     }
 
     /// Reads a text. `file_name` is what diagnostics show; relative paths start from its folder.
@@ -123,20 +121,7 @@ impl Config {
     ///
     /// [`Problems::Invalid`].
     pub fn parse(text: &str, file_name: &str) -> Result<(Self, Vec<Diagnostic>), Problems> {
-        let report = Report::default();
-        if text.len() > MAX_BYTES {
-            report.push(
-                Finding::error(0..0, "this file is too large").expected("a configuration of at most 1 MiB"),
-            );
-            return Err(invalid(report, file_name, ""));
-        }
-        let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-        let config = check(text, folder, &report);
-        let (diagnostics, unlisted) = report.finish(file_name, text);
-        if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-            return Err(Problems::Invalid { file: file_name.to_owned(), diagnostics, unlisted });
-        }
-        Ok((config, diagnostics))
+        parse(text, file_name, &references::of_process, |config, _, _| config)
     }
 
     /// The position of the upstream with this name.
@@ -145,17 +130,61 @@ impl Config {
     }
 }
 
-/// What the text says; complete only where `report` has no error in the end.
-fn check(text: &str, folder: &Path, report: &Report) -> Config {
-    let table = document::parse(text, report);
-    let raw = raw::Document::read(&table, report);
+/// The text of a file.
+fn read_file(path: &Path) -> Result<String, Problems> {
+    let unreadable = |error| Problems::Unreadable { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let report = Report::default();
+        report.push(
+            Finding::error(at..at + 1, "this byte is not UTF-8")
+                .help("save the file as UTF-8 (TOML 1.0)".to_owned()),
+        );
+        invalid(report, &path.to_string_lossy(), &text)
+    })
+}
+
+/// Reads a text, and gives what `then` makes of the configuration, the text's table and the notes on it.
+fn parse<T>(
+    text: &str,
+    file_name: &str,
+    environment: Environment<'_>,
+    then: impl FnOnce(Config, &DeTable<'_>, &Report) -> T,
+) -> Result<(T, Vec<Diagnostic>), Problems> {
+    let report = Report::default();
+    if text.len() > MAX_BYTES {
+        report.push(
+            Finding::error(0..0, "this file is too large").expected("a configuration of at most 1 MiB"),
+        );
+        return Err(invalid(report, file_name, ""));
+    }
+    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+    let mut table = document::parse(text, &report);
+    references::resolve(table.get_mut(), environment, folder, &report);
+    let config = check(&table, text.len(), folder, &report);
+    let read = then(config, table.get_ref(), &report);
+    let (diagnostics, unlisted) = report.finish(file_name, text);
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(Problems::Invalid { file: file_name.to_owned(), diagnostics, unlisted });
+    }
+    Ok((read, diagnostics))
+}
+
+/// What a table says; complete only where `report` has no error in the end. `end` is the length of the text.
+fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Report) -> Config {
+    let raw = raw::Document::read(table, report);
     let server = Server::check(&raw.server, folder, report);
     let admin = Admin::check(&raw.admin, &server.listen, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
-    let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
+    let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
     Config {
+        audit: Audit::check(&raw.audit, report),
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),

@@ -1,24 +1,26 @@
 //! gateway.toml as the operator wrote it: every key with its place, nothing judged yet. Nothing
 //! reads these types after the configuration has been checked.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(super) use super::document::Any;
 use super::document::{Given, Section};
+use super::keys::Form;
 use super::report::Report;
 
 pub(super) type Text<'d> = Given<&'d str>;
 pub(super) type Texts<'d> = Given<Vec<Spanned<&'d str>>>;
 pub(super) type Number = Given<i64>;
-/// A value that may be a string, a list or a table.
-pub(super) type Any<'d> = Option<&'d Spanned<DeValue<'d>>>;
 
 #[derive(Debug)]
 pub(super) struct Document<'d> {
     pub(super) server: Server<'d>,
     pub(super) admin: Admin<'d>,
+    pub(super) audit: Audit<'d>,
     pub(super) replica: Replica<'d>,
     pub(super) credentials: Credentials<'d>,
     pub(super) hasher: Hasher,
@@ -61,6 +63,12 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Audit<'d> {
+    pub(super) keep: Text<'d>,
+    pub(super) entries: Number,
 }
 
 #[derive(Debug)]
@@ -181,6 +189,12 @@ pub(super) enum Scopes<'d> {
     },
 }
 
+/// The forms of `auth`.
+const AUTH: &[Form] = &[
+    Form::Word(Cow::Borrowed(&["public", "upstream"])),
+    Form::Words(Cow::Borrowed(&["bearer", "session", "client_credentials"])),
+];
+
 impl<'d> Document<'d> {
     pub(super) fn read(table: &'d Spanned<DeTable<'d>>, report: &'d Report) -> Self {
         let mut root = Section::root(table, report);
@@ -188,6 +202,7 @@ impl<'d> Document<'d> {
         let document = Self {
             server: Server::read(root.section("server")),
             admin: Admin::read(root.section("admin")),
+            audit: Audit::read(root.section("audit")),
             replica: Replica::read(root.section("replica")),
             credentials: Credentials::read(root.section("credentials")),
             hasher: Hasher::read(root.section("hasher")),
@@ -257,6 +272,14 @@ impl<'d> Admin<'d> {
         let admin = Self { listen: section.text("listen") };
         section.finish();
         admin
+    }
+}
+
+impl<'d> Audit<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let audit = Self { keep: section.text("keep"), entries: section.number("entries") };
+        section.finish();
+        audit
     }
 }
 
@@ -386,7 +409,7 @@ impl<'d> Route<'d> {
             path: section.text("path"),
             upstream: section.text("upstream"),
             has_upstream: section.has("upstream"),
-            auth: section.value("auth"),
+            auth: section.one_of("auth", AUTH),
             scopes: Scopes::read(&mut section),
             methods: section.texts("methods"),
             has_methods: section.has("methods"),
@@ -410,10 +433,15 @@ impl Rate {
 
 impl<'d> Scopes<'d> {
     fn read(route: &mut Section<'d>) -> Self {
-        let Some(value) = route.value("scopes") else { return Self::Absent };
+        let Some(value) = *route.one_of("scopes", &[Form::Text, Form::Texts, Form::Section]) else {
+            return Self::Absent;
+        };
         let Some(mut split) = route.inline("scopes", value) else { return Self::Same(value) };
-        let scopes =
-            Self::Split { span: split.span(), read: split.value("read"), write: split.value("write") };
+        let scopes = Self::Split {
+            span: split.span(),
+            read: split.one_of("read", &[Form::Text, Form::Texts]),
+            write: split.one_of("write", &[Form::Text, Form::Texts]),
+        };
         split.finish();
         scopes
     }

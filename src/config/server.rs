@@ -134,7 +134,7 @@ impl ClientCertificates {
     fn check(raw: &raw::Tls<'_>, folder: &Path, report: &Report) -> Option<Self> {
         let words = [("required", true), ("optional", false)];
         let required = value::word(report, &raw.client_auth, true, &words);
-        if let (Some(given), None) = (&raw.client_auth, &raw.client_ca) {
+        if let (Some(given), None) = (raw.client_auth.as_ref(), raw.client_ca.as_ref()) {
             report.push(
                 Finding::error(given.span(), "there is nothing to verify the certificates of clients with")
                     .help("name the file with their authorities: `client_ca = \"clients.pem\"`".to_owned()),
@@ -148,7 +148,8 @@ impl Admin {
     const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
 
     pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], report: &Report) -> Self {
-        let Some(given) = &raw.listen else { return Self { listen: Self::DEFAULT } };
+        report.holds_by_default(raw.listen.key, Self::DEFAULT.to_string());
+        let Some(given) = raw.listen.as_ref() else { return Self { listen: Self::DEFAULT } };
         let Some(address) = value::address(report, given) else { return Self { listen: Self::DEFAULT } };
         // Whoever reaches this listener holds the keys of the gateway, and it speaks no TLS.
         if !address.ip().to_canonical().is_loopback() {
@@ -189,7 +190,8 @@ pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 fn listen(raw: &raw::Texts<'_>, report: &Report) -> Vec<SocketAddr> {
     const MOST: usize = 64;
     let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-    let Some(given) = raw else { return default };
+    report.holds_by_default(raw.key, vec![default[0].to_string()]);
+    let Some(given) = raw.as_ref() else { return default };
     if !(1..=MOST).contains(&given.get_ref().len()) {
         report.push(
             Finding::error(given.span(), "a gateway listens on one address at least, and on 64 at most")
@@ -210,6 +212,7 @@ fn listen(raw: &raw::Texts<'_>, report: &Report) -> Vec<SocketAddr> {
 }
 
 fn trusted_proxies(raw: &raw::Server<'_>, report: &Report) -> AddressList {
+    report.holds_by_default(raw.trusted_proxies.key, Vec::<String>::new());
     let given = raw.trusted_proxies.as_ref().map_or(&[][..], |list| list.get_ref());
     let trust_any = raw.unsafe_trust_any_proxy.as_ref().filter(|flag| *flag.get_ref());
     if let Some(flag) = trust_any {

@@ -77,7 +77,7 @@ pub(super) fn reason_of(error: &Error, ended: Option<Ending>) -> Option<Reason> 
             ErrorSource::Downstream,
             ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
         ) => None,
-        (ErrorSource::Downstream, _) => Some(Reason::Framing),
+        (ErrorSource::Downstream, _) => Some(Reason::Body),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
     }
 }

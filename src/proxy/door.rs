@@ -227,7 +227,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
 
     fn check(&self, mut bytes: BytesMut, end: usize) -> Result<BytesMut, NoHead> {
         let refused = |error| match error {
-            HeadError::TooManyFields => Reason::HeadTooLarge,
+            HeadError::TooManyFields => Reason::TooManyFields,
             HeadError::Method => Reason::Method,
             HeadError::Host => Reason::Host,
             HeadError::Length => Reason::Framing,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -97,6 +97,11 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
             _ => None,
         };
+        if is_http2(session)
+            && let Err(error) = hop::check_http2_request(request)
+        {
+            return Next::Refuse(Reason::Syntax(error));
+        }
         let raw = RawHead {
             method: &request.method,
             target: request.raw_path(),
@@ -150,6 +155,12 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             };
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
+    }
+
+    /// Whether a field of an upstream's answer says what only the gateway may say.
+    fn speaks_for_us(&self, name: &HeaderName, context: &Context) -> bool {
+        let rationed = context.quota.is_some();
+        context.pass.as_ref().is_some_and(|pass| self.0.gate.speaks_for_us(name, pass, rationed))
     }
 
     /// Counts a request that is about to be forwarded against its caller's rate limit.
@@ -278,7 +289,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             }
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
-                let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
+                let keep = !matches!(
+                    reason,
+                    Reason::Framing | Reason::HeadTooLarge | Reason::TooManyFields | Reason::Host
+                );
                 let quota = context.quota.as_ref();
                 let refusal = answer::refuse(session, &reason, &context.request_id, quota, keep);
                 let answered = Box::pin(refusal).await;
@@ -324,6 +338,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             {
                 head.headers.insert(HOST, host);
             }
+        } else {
+            hop::restore(&session.req_header().headers, &mut head.headers, context.peer.is_trusted);
         }
         for name in self.0.gate.strip(&head.headers, pass, context.peer.is_trusted) {
             head.headers.remove(&name);
@@ -378,7 +394,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         waiting::answer_has_begun(response, context, &self.0.upstreams, now);
         self.follow_credential(response, context);
         self.0.upstreams.answered(context.upstream, &context.attempts);
-        hop::clean(response);
+        hop::clean(response, |name| self.speaks_for_us(name, context));
         for (name, value) in context.quota.iter().flat_map(Quota::headers) {
             response.insert_header(name, value)?;
         }
@@ -397,6 +413,16 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             self.0.endings.count(Ending::UpstreamAnswer);
             return Err(Error::explain(ErrorType::ReadTimedout, "the answer comes too slowly").into_up());
         }
+        Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        context: &mut Context,
+    ) -> pingora::Result<Option<Bytes>> {
+        hop::clean_trailers(trailers, |name| self.speaks_for_us(name, context));
         Ok(None)
     }
 

@@ -10,6 +10,7 @@
 //! * **"Cannot tell" is never "not found".** Every failure of a look-up is
 //!   [`Unavailable`](crate::gate::Unavailable) (`read.rs`, `reader.rs`).
 //! * **A change is one transaction**, and on disk before it is acknowledged (`file.rs`, `write/`).
+//! * **No change without a record** of who made it, in its transaction (`audit.rs`).
 //! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
 //!   of the file.
 //!
@@ -19,6 +20,7 @@
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
+mod audit;
 mod complaints;
 mod delay;
 mod directory;
@@ -31,11 +33,13 @@ mod read;
 mod reader;
 mod schema;
 mod seal;
+mod users;
 mod uses;
 mod wake;
 mod watch;
 mod write;
 
+pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention};
 pub use file::OpenError;
 pub use import::{Imported, Progress};
 pub use journal::Position;
@@ -44,9 +48,9 @@ pub use seal::KeyError;
 pub use wake::NotEnforced;
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, IssuedToken, NewApp,
-    OperatorSummary, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept,
-    WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
+    NewApp, NewUser, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
+    StoreSummary, Swept, UserStore, UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
+use super::audit::Retention;
 use super::complaints::Complaints;
 use super::delay::{Batches, OnEnforced};
 use super::file::{self, Identity, OpenError};
@@ -43,6 +44,8 @@ pub struct Options {
     pub key_file: Option<PathBuf>,
     /// Whether this process removes tokens that expired. Not where the file follows another authority.
     pub sweeps: bool,
+    /// How long entries of the audit record are kept.
+    pub retention: Retention,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             cache_entries: const { NonZeroUsize::new(100_000).expect("not zero") },
             key_file: None,
             sweeps: true,
+            retention: Retention::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Prometheus metrics, all registered at start, so that counting is an atomic addition.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Metrics {
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
+    /// By [`Reason::label`].
+    refused_by_reason: HashMap<&'static str, IntCounter, foldhash::quality::RandomState>,
     /// By route; empty until [`Metrics::name_limited`].
     limited: Vec<Option<IntCounter>>,
     limited_by_route: IntCounterVec,
@@ -69,6 +72,14 @@ impl Metrics {
             &["outcome", "code"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let by_reason = IntCounterVec::new(
+            Opts::new(
+                "storegate_refused_total",
+                "Refused requests, by the code that they carry and by the reason, which only the operator learns.",
+            ),
+            &["code", "reason"],
+        )?;
+        registry.register(Box::new(by_reason.clone()))?;
         let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
             let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
             registry.register(Box::new(histogram.clone()))?;
@@ -153,6 +164,10 @@ impl Metrics {
             forwarded: requests.with_label_values(&["forwarded", ""]),
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
+            refused_by_reason: Reason::LABELS
+                .iter()
+                .map(|&(code, reason)| (reason, by_reason.with_label_values(&[label(code), reason])))
+                .collect(),
             limited: Vec::new(),
             limited_by_route,
             shared_limit_failures,
@@ -206,6 +221,9 @@ impl Metrics {
         match (record.outcome, record.reason) {
             (Outcome::Refused, Some(reason)) => {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
+                    counter.inc();
+                }
+                if let Some(counter) = self.refused_by_reason.get(reason.label()) {
                     counter.inc();
                 }
                 if let (Reason::RateLimited(_), Some(route)) = (reason, record.route)

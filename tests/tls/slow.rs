@@ -61,7 +61,7 @@ fn is_served(frames: &mut Frames, stream: u32) -> bool {
 /// Reads until a stream is reset: with which code, and how much of its content came.
 fn reset(frames: &mut Frames, stream: u32) -> (u32, usize) {
     let mut content = 0;
-    while let Some(Frame { kind, stream: of, payload }) = frames.next() {
+    while let Some(Frame { kind, stream: of, payload, .. }) = frames.next() {
         match kind {
             DATA if of == stream => content += payload.len(),
             RST_STREAM if of == stream => return (u32::from_be_bytes(payload.try_into().unwrap()), content),

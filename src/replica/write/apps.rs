@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::{
-    Committed, Halt, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
+    Committed, Halt, Page, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
 };
 use crate::model::{AppStatus, ClientId, ScopeSet, Secret, SecretHash, Timestamp};
+use crate::replica::audit::{Action, Deed};
 
 /// What an app is made from.
 #[derive(Debug, Clone)]
@@ -127,7 +128,13 @@ impl Writer {
         let name = checked_name("the app's name", &new.name)?;
         let organization = new.organization.as_deref().map(checked_organization).transpose()?;
         new.client_secret.iter().try_for_each(|secret| checked_secret("the client secret", secret))?;
-        self.change(|tx, sealer, prefixes| {
+        let networks = stored_networks(&new.allow)?;
+        let deed = |made: &CreatedApp| {
+            let deed = subject(Action::CreateApp, &made.client_id).with("app_id", made.app_id);
+            let deed = deed.with("name", name).with("organization", organization);
+            deed.with("scopes", new.scopes.as_str()).with("allow_ip", &*networks)
+        };
+        self.change(deed, |tx, sealer, prefixes| {
             let client_id = new.client_id.clone().map_or_else(|| new_client_id(&prefixes.client_id), Ok)?;
             if app_id(tx, &client_id).is_ok() {
                 return Err(WriteError::AppExists(client_id).into());
@@ -139,15 +146,7 @@ impl Writer {
             let now = Timestamp::now().0;
             tx.execute(
                 "INSERT INTO apps VALUES (NULL, ?1, ?2, ?3, ?4, 'enabled', ?5, ?6, ?7)",
-                params![
-                    client_id.as_str(),
-                    name,
-                    organization,
-                    new.scopes.as_str(),
-                    sealed,
-                    stored_networks(&new.allow)?,
-                    now
-                ],
+                params![client_id.as_str(), name, organization, new.scopes.as_str(), sealed, networks, now],
             )?;
             let app_id = tx.last_insert_rowid();
             let hash = SecretHash::sha256_of(client_secret.expose()).to_stored();
@@ -159,15 +158,16 @@ impl Writer {
         })
     }
 
-    /// Every app, by number.
+    /// Apps, by number.
     ///
     /// # Errors
     ///
     /// The replica cannot be read.
-    pub fn apps(&mut self) -> Result<Vec<AppSummary>, WriteError> {
+    pub fn apps(&mut self, page: Page<i64>) -> Result<Vec<AppSummary>, WriteError> {
         self.look(|conn, _| {
-            let mut statement = conn.prepare(&format!("{SUMMARY} ORDER BY app_id"))?;
-            let rows = statement.query_map([], summary)?;
+            let mut statement =
+                conn.prepare_cached(&format!("{SUMMARY} WHERE app_id > ?1 ORDER BY app_id LIMIT ?2"))?;
+            let rows = statement.query_map(params![page.after.unwrap_or(0), page.limit], summary)?;
             rows.collect::<Result<_, _>>().map_err(Halt::from)
         })
     }
@@ -201,15 +201,18 @@ impl Writer {
         client_id: &ClientId,
         status: AppStatus,
     ) -> Result<Committed<()>, WriteError> {
-        let status = match status {
-            AppStatus::Enabled => "enabled",
-            AppStatus::Disabled => "disabled",
+        let (status, action) = match status {
+            AppStatus::Enabled => ("enabled", Action::EnableApp),
+            AppStatus::Disabled => ("disabled", Action::DisableApp),
         };
-        self.change(|tx, _, _| {
-            let app = app_id(tx, client_id)?;
-            tx.execute("UPDATE apps SET status = ?2 WHERE app_id = ?1", params![app, status])?;
-            Ok(())
-        })
+        self.change(
+            |()| subject(action, client_id),
+            |tx, _, _| {
+                let app = app_id(tx, client_id)?;
+                tx.execute("UPDATE apps SET status = ?2 WHERE app_id = ?1", params![app, status])?;
+                Ok(())
+            },
+        )
     }
 
     /// Sets the networks from which an app may call, in place of those before; none: from anywhere.
@@ -223,7 +226,8 @@ impl Writer {
         networks: &[IpNet],
     ) -> Result<Committed<()>, WriteError> {
         let stored = stored_networks(networks)?;
-        self.change(|tx, _, _| {
+        let deed = |(): &()| subject(Action::AllowAddresses, client_id).with("allow_ip", &*stored);
+        self.change(deed, |tx, _, _| {
             let app = app_id(tx, client_id)?;
             tx.execute("UPDATE apps SET allow_ips = ?2 WHERE app_id = ?1", params![app, stored])?;
             Ok(())
@@ -240,6 +244,11 @@ pub(in crate::replica) fn stored_networks(networks: &[IpNet]) -> Result<String, 
         return Err(WriteError::malformed("the address list", format!("at most {MAX_NETWORKS} networks")));
     }
     Ok(networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// What is done to an app.
+pub(super) fn subject(action: Action, client_id: &ClientId) -> Deed {
+    Deed::new(action, format_args!("app:{client_id}"))
 }
 
 fn new_client_id(prefix: &str) -> Result<ClientId, WriteError> {
