@@ -173,6 +173,32 @@ fn every_key_has_the_readers_bounds() {
     }
 }
 
+/// The shipped file shows the defaults, which a test of the reader holds it to.
+#[test]
+fn defaults_are_those_of_the_shipped_file() {
+    let (schema, mut all) = (schema(), Vec::new());
+    keys(&schema, &Vec::new(), &mut all);
+    let shipped: Value = toml::from_str(&read("gateway.toml")).unwrap();
+    let mut compared = 0;
+    for (path, key) in all {
+        let what = path.join(".");
+        let needs_default = ["boolean", "integer"].iter().any(|form| key["type"] == **form);
+        assert!(
+            key.get("default").is_some() || !needs_default || what == "route.0.rate.per_second",
+            "{what}"
+        );
+        let shown = shipped.pointer(&format!("/{}", path.join("/")));
+        let (Some(shown), Some(default)) = (shown, key.get("default")) else { continue };
+        let plain = |value: &Value| match value.as_str().map(storegate::model::parse_duration) {
+            Some(Ok(duration)) => json!(duration.as_millis()),
+            _ => value.clone(),
+        };
+        assert_eq!(plain(shown), plain(default), "{what}");
+        compared += 1;
+    }
+    assert!(compared > 45, "{compared}");
+}
+
 #[test]
 fn every_key_is_described() {
     let (schema, mut all) = (schema(), Vec::new());

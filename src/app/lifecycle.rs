@@ -129,8 +129,9 @@ impl Gateway {
         let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
         raise_open_files();
-        let Parts { door, engines, builder, places, leashes, replica, checker, in_flight } =
-            parts::build(config).await?;
+        let handshake = tls.as_ref().map(ListenerTls::handshake).transpose()?;
+        let Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight } =
+            parts::build(config, handshake).await?;
         let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
         replica.announce(addresses.admin);
@@ -142,10 +143,7 @@ impl Gateway {
             // The label is only a key: several listeners may be configured with port 0.
             let label = format!("public-{number}");
             fds.add(label.clone(), listener.into_raw_fd());
-            match &tls {
-                None => service.add_tcp(&label),
-                Some(tls) => service.add_tls_with_settings(&label, None, tls.settings()?),
-            }
+            service.add_tcp(&label); // TLS, where it is spoken, begins at the door
         }
         let (stop, stopped) = watch::channel(false);
         let fds = Arc::new(Mutex::new(fds));
@@ -175,6 +173,7 @@ impl Gateway {
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
+            endings,
             engines,
             reloader: Arc::clone(&reloader),
             draining: Arc::clone(&draining),

@@ -73,8 +73,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
             &[Case {
                 messages: &["The upstream service did not answer in time."],
                 cause: "connecting took longer than `connect_timeout` (on the last server that was tried), the \
-                    answer was silent for longer than `read_timeout`, or the request could not be written within \
-                    `write_timeout`.",
+                    answer was silent for longer than `read_timeout`, its head was not complete a second later, or the \
+                    request could not be written within `write_timeout`.",
                 caller: "try again later; the upstream may have done the work all the same.",
                 operator: "compare `storegate_upstream_seconds` with the limits of `[upstream.NAME]`.",
             }],

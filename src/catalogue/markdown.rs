@@ -31,7 +31,7 @@ problem details (RFC 9457) instead: `type` (the link, or `about:blank`), `title`
 To gRPC requests (`POST` with `content-type: application/grpc`, or gRPC-Web) the answer is 200 with `grpc-status` and the message in
 `grpc-message`, without a body: 16 (`UNAUTHENTICATED`) in place of 401, 7 (`PERMISSION_DENIED`) of 403, 3 (`INVALID_ARGUMENT`) of 400, 8
 (`RESOURCE_EXHAUSTED`) of 429 and 431, 12 (`UNIMPLEMENTED`) of 404 and 405, 14 (`UNAVAILABLE`) of 502 and 503, 4 (`DEADLINE_EXCEEDED`)
-of 504. The access log has status 200 and the `code`.
+of 408 and 504. The access log has status 200 and the `code`.
 
 To see a decision step by step, the operator gives the same request to `storegate explain`. `storegate errors CODE` prints what stands
 here of a code.

@@ -100,6 +100,19 @@ pub(super) const CHAPTER: Chapter = Chapter {
             }],
         ),
         Entry::of(
+            Code::RequestTimeout,
+            &[Case {
+                messages: &["The request body came too slowly."],
+                cause: "while the gateway waited for the body it came at less than `server.min_body_rate` (240 bytes a \
+                    second) over `server.body_timeout` (20 s), or not at all. The upstream has received a part of the \
+                    request at most. The connection is closed.",
+                caller: "send the body as one piece, or try again over a better network. Where `Content-Length` is \
+                    larger than the body, correct it.",
+                operator: "raise `body_timeout` for clients that pause while they send; \
+                    `storegate_slow_peers_total{at=\"request_body\"}` counts them.",
+            }],
+        ),
+        Entry::of(
             Code::NotFound,
             &[Case {
                 messages: &["No such route."],

@@ -30,6 +30,7 @@ reasons! {
     Reason::Host => Reason::Host,
     Reason::Framing => Reason::Framing,
     Reason::Body => Reason::Body,
+    Reason::SlowBody => Reason::SlowBody,
     Reason::Connection => Reason::Connection,
     Reason::TooManyFields => Reason::TooManyFields,
     Reason::Nominated => Reason::Nominated,

@@ -13,7 +13,7 @@ use prometheus::{
 use super::reloads::Reloads;
 use crate::gate::{Code, Reason};
 use crate::model::Timestamp;
-use crate::proxy::{Outcome, Record, UpstreamStatus};
+use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub struct Metrics {
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
+    slow_peers: IntCounterVec,
     upstreams: Mutex<Upstreams>,
     /// The configuration in force.
     pub reloads: Reloads,
@@ -148,6 +149,17 @@ impl Metrics {
             "WebSockets and streams ended because their credential ended.",
         )?;
         registry.register(Box::new(connections_cut.clone()))?;
+        let slow_peers = IntCounterVec::new(
+            Opts::new(
+                "storegate_slow_peers_total",
+                "Connections, requests and streams ended because a peer was too slow or silent, by what was waited for.",
+            ),
+            &["at"],
+        )?;
+        registry.register(Box::new(slow_peers.clone()))?;
+        for ending in Ending::ALL.iter().filter(|ending| **ending != Ending::Credential) {
+            slow_peers.with_label_values(&[ending.name()]);
+        }
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
         let reloads = Reloads::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
@@ -172,6 +184,7 @@ impl Metrics {
             connections,
             connections_refused,
             connections_cut,
+            slow_peers,
             upstreams,
             reloads,
         })
@@ -244,6 +257,14 @@ impl Metrics {
     /// Takes the count of connections that ended with their credential over.
     pub fn count_cut(&self, cut: u64) {
         self.connections_cut.inc_by(cut.saturating_sub(self.connections_cut.get()));
+    }
+
+    /// Takes over how often somebody was too slow.
+    pub fn count_slow(&self, counts: impl Iterator<Item = (Ending, u64)>) {
+        for (ending, count) in counts.filter(|(ending, _)| *ending != Ending::Credential) {
+            let counter = self.slow_peers.with_label_values(&[ending.name()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// The metrics in Prometheus' text form, version 0.0.4.
