@@ -103,7 +103,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The value of `key`, whatever its type.
+    /// The value of `key`, which has one of several forms; the caller reports one that has none of them.
     pub(super) fn one_of(&mut self, key: &'static str, forms: &'static [Form]) -> Any<'d> {
         let (key, value) = self.ask(key, Form::OneOf(forms));
         Any { key, value }
