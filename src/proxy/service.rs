@@ -93,7 +93,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
             _ => None,
         };
-        if session.is_http2()
+        if request.version == http::Version::HTTP_2
             && let Err(error) = hop::check_http2_request(request)
         {
             return Next::Refuse(Reason::Syntax(error));
