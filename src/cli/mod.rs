@@ -9,12 +9,14 @@ mod config;
 mod demo;
 mod explain;
 mod failure;
+mod gateways;
 mod import;
 mod input;
 mod install;
 mod list;
 mod operator;
 mod output;
+mod reload;
 mod run;
 mod session;
 mod store;
@@ -63,6 +65,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
+    /// Put the changed configuration in force in the running gateway; a bad one changes nothing
+    Reload(reload::Arguments),
     /// The configuration: what is in force, and its JSON Schema
     #[command(subcommand)]
     Config(config::Command),
@@ -112,6 +116,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Run => run::run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
+        Command::Reload(reload) => reload.run(config, output),
         Command::Config(command) => command.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),

@@ -31,6 +31,7 @@ mod value;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -47,6 +48,8 @@ pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
 
+use sha2::{Digest, Sha256};
+
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
 use references::Environment;
@@ -58,6 +61,8 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// A configuration that the gateway can run with.
 #[derive(Debug)]
 pub struct Config {
+    /// Where it was read.
+    pub file: SourceFile,
     /// The public listener.
     pub server: Server,
     /// The admin listener.
@@ -82,6 +87,15 @@ pub struct Config {
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
     pub rates: Vec<RouteRate>,
+}
+
+/// What a configuration was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As it was named.
+    pub path: PathBuf,
+    /// The SHA-256 of its text, hexadecimal.
+    pub checksum: String,
 }
 
 /// Why there is no configuration.
@@ -124,19 +138,48 @@ impl Config {
         parse(text, file_name, &references::of_process, |config, _, _| config)
     }
 
+    /// Where the replica and the admin listener are, of a file that may have errors elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn whereabouts(path: &Path) -> io::Result<(PathBuf, SocketAddr)> {
+        let text = String::from_utf8_lossy(&read(path)?).into_owned();
+        let report = Report::default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut table = document::parse(&text, &report);
+        references::resolve(table.get_mut(), &references::of_process, folder, &report);
+        let raw = raw::Document::read(&table, &report);
+        let replica = Replica::check(&raw.replica, folder, &report);
+        Ok((replica.path, Admin::check(&raw.admin, &[], &report).listen))
+    }
+
+    /// The checksum of a file as [`SourceFile`] has it, whatever it holds; `None` where it cannot be read.
+    pub fn checksum(path: &Path) -> Option<String> {
+        read(path).ok().map(|bytes| checksum(&bytes))
+    }
+
     /// The position of the upstream with this name.
     pub fn upstream(&self, name: &str) -> Option<usize> {
         self.upstreams.iter().position(|upstream| upstream.name == name)
     }
 }
 
+/// The bytes of a file, as far as they are looked at.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
 /// The text of a file.
 fn read_file(path: &Path) -> Result<String, Problems> {
     let unreadable = |error| Problems::Unreadable { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(read(path).map_err(unreadable)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
         let report = Report::default();
@@ -165,7 +208,8 @@ fn parse<T>(
     let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
     let mut table = document::parse(text, &report);
     references::resolve(table.get_mut(), environment, folder, &report);
-    let config = check(&table, text.len(), folder, &report);
+    let mut config = check(&table, text.len(), folder, &report);
+    config.file = SourceFile { path: file_name.into(), checksum: checksum(text.as_bytes()) };
     let read = then(config, table.get_ref(), &report);
     let (diagnostics, unlisted) = report.finish(file_name, text);
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
@@ -184,6 +228,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
     Config {
+        file: SourceFile { path: PathBuf::new(), checksum: String::new() }, // known when it is done
         audit: Audit::check(&raw.audit, report),
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),

@@ -41,6 +41,7 @@ pub(super) struct Server<'d> {
     pub(super) unsafe_trust_any_proxy: Given<bool>,
     pub(super) header_timeout: Text<'d>,
     pub(super) grace_period: Text<'d>,
+    pub(super) reload_on_change: Given<bool>,
     pub(super) path_case: Text<'d>,
     pub(super) max_head_bytes: Number,
     pub(super) max_header_fields: Number,
@@ -149,6 +150,7 @@ pub(super) struct Limits<'d> {
 #[derive(Debug)]
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
+    pub(super) level: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -232,6 +234,7 @@ impl<'d> Server<'d> {
             unsafe_trust_any_proxy: section.flag("unsafe_trust_any_proxy"),
             header_timeout: section.text("header_timeout"),
             grace_period: section.text("grace_period"),
+            reload_on_change: section.flag("reload_on_change"),
             path_case: section.text("path_case"),
             max_head_bytes: section.number("max_head_bytes"),
             max_header_fields: section.number("max_header_fields"),
@@ -389,7 +392,7 @@ impl<'d> Limits<'d> {
 
 impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let log = Self { access: section.text("access") };
+        let log = Self { access: section.text("access"), level: section.text("level") };
         section.finish();
         log
     }

@@ -29,6 +29,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// The time that requests under way get at shutdown; 10 s by default.
     pub grace_period: Duration,
+    /// Whether a changed file is put in force by itself, which is the default.
+    pub reload_on_change: bool,
     /// Whether literal parts of routes match without regard to case, which is the default.
     pub path_case: PathCase,
     /// The largest request head, in bytes; 32 KiB by default.
@@ -44,7 +46,7 @@ pub struct Server {
 }
 
 /// What TLS is served with. The files are read when the gateway starts; `cert` and `key` again when
-/// they change.
+/// they or their names change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain, PEM.
@@ -91,6 +93,7 @@ impl Server {
                 seconds(1)..=seconds(300),
             ),
             grace_period: value::duration(report, &raw.grace_period, seconds(10), seconds(0)..=seconds(3600)),
+            reload_on_change: raw.reload_on_change.as_ref().is_none_or(|flag| *flag.get_ref()),
             path_case: value::word(report, &raw.path_case, PathCase::Insensitive, &cases),
             max_head_bytes: value::number(report, &raw.max_head_bytes, 32 * 1024, 1024..=64 * 1024),
             max_header_fields: value::number(report, &raw.max_header_fields, 100, 10..=256),

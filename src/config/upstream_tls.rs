@@ -7,7 +7,7 @@ use super::report::{Finding, Report};
 use super::upstream::{Scheme, Server};
 use super::value;
 
-/// How TLS is spoken to an upstream. The files are read when the gateway starts.
+/// How TLS is spoken to an upstream. The files are read with the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// The authorities of its certificates, PEM; those of the system by default.

@@ -45,7 +45,7 @@ pub use import::{Imported, Progress};
 pub use journal::Position;
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
-pub use wake::NotEnforced;
+pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
     AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
