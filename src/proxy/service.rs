@@ -87,7 +87,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
             _ => None,
         };
-        if request.version == http::Version::HTTP_2
+        if session.is_http2()
             && let Err(error) = hop::check_http2_request(request)
         {
             return Next::Refuse(Reason::Syntax(error));
