@@ -254,6 +254,7 @@ impl admin::Status for Status {
         self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
         self.telemetry.metrics.count_cut(self.leashes.cut());
         self.telemetry.metrics.count_slow(self.endings.counts());
+        self.telemetry.metrics.count_failed_handshakes(self.endings.failed_handshakes());
         self.telemetry.metrics.show_upstreams(self.upstreams.status());
         &self.telemetry.metrics
     }
