@@ -167,6 +167,7 @@ impl admin::Status for Status {
         self.metrics.count_connections(self.places.taken(), self.places.refused());
         self.metrics.count_cut(self.leashes.cut());
         self.metrics.count_slow(self.endings.counts());
+        self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
         &self.metrics
     }

@@ -7,8 +7,13 @@
 //! body. HTTP/2 goes straight to it once a request has come: there, heads arrive whole, and its limits
 //! are set.
 
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,7 +23,7 @@ use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::alarm::Alarm;
@@ -44,7 +49,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is read at once, in bytes: ordinary heads come whole.
-const FIRST_READ: usize = 4096;
+const READ: usize = 4096;
 
 /// The limits at the door.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +143,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             }
             // Anybody can have as many of these as they like.
             Err(NoHandshake::Failed(error)) => {
+                self.parts.endings.count_failed_handshake();
                 tracing::debug!("a TLS handshake failed: {error}");
                 None
             }
@@ -187,18 +193,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         alarm: &mut Alarm,
         shutdown: &ShutdownWatch,
     ) -> Result<BytesMut, NoHead> {
-        let mut bytes = BytesMut::with_capacity(FIRST_READ);
         let mut stopping = shutdown.clone();
         let first = tokio::select! {
             biased; // what was sent before the shutdown is served
-            read = stream.read_buf(&mut bytes) => read,
+            read = first_read(stream) => read,
             () = alarm.rings(Deadline::now() + patience) => return Err(NoHead::Gone),
             _ = stopping.wait_for(|stopping| *stopping) => return Err(NoHead::Gone),
         };
-        match first {
-            Ok(read) if read > 0 => {}
+        let mut bytes = match first {
+            Ok(bytes) if !bytes.is_empty() => bytes,
             _ => return Err(NoHead::Gone),
-        }
+        };
         let limits = self.limits();
         let deadline = Deadline::now() + limits.header_timeout;
         let mut searched = 0;
@@ -217,6 +222,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 return Err(NoHead::Refused(Reason::Syntax(HeadError::LineEnd)));
             }
             searched = bytes.len();
+            bytes.reserve(READ);
             match timeout_at(deadline, stream.read_buf(&mut bytes)).await {
                 Ok(Ok(read)) if read > 0 => {}
                 Ok(_) => return Err(NoHead::Gone),
@@ -288,6 +294,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
 
 /// Nothing that came is known to be a method; a hyphen is a token, and none of HTTP's.
 static NO_METHOD: LazyLock<Method> = LazyLock::new(|| Method::from_bytes(b"-").unwrap_or_default());
+
+/// What comes first. Memory for it is taken when it is there: most connections rest most of the time.
+async fn first_read(stream: &mut Stream) -> io::Result<BytesMut> {
+    poll_fn(|task| {
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(task, &mut buffer))?;
+        Poll::Ready(Ok(BytesMut::from(buffer.filled())))
+    })
+    .await
+}
 
 fn address(stream: &Stream) -> IpAddr {
     let digest = stream.get_socket_digest();

@@ -54,16 +54,28 @@ impl Ending {
 
 /// How often each came about.
 #[derive(Debug, Default)]
-pub struct Endings([AtomicU64; Ending::ALL.len()]);
+pub struct Endings {
+    counts: [AtomicU64; Ending::ALL.len()],
+    failed_handshakes: AtomicU64,
+}
 
 impl Endings {
     pub(super) fn count(&self, ending: Ending) {
-        self.0[ending as usize].fetch_add(1, Ordering::Relaxed);
+        self.counts[ending as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_failed_handshake(&self) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Each with its count since the start.
     pub fn counts(&self) -> impl Iterator<Item = (Ending, u64)> {
-        Ending::ALL.into_iter().map(|ending| (ending, self.0[ending as usize].load(Ordering::Relaxed)))
+        Ending::ALL.into_iter().map(|ending| (ending, self.counts[ending as usize].load(Ordering::Relaxed)))
+    }
+
+    /// TLS handshakes that came to nothing since the start, other than for slowness.
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes.load(Ordering::Relaxed)
     }
 }
 

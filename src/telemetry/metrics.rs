@@ -44,6 +44,7 @@ pub struct Metrics {
     connections_refused: IntCounter,
     connections_cut: IntCounter,
     slow_peers: IntCounterVec,
+    handshake_failures: IntCounter,
     upstreams: Mutex<Upstreams>,
     /// The configuration in force.
     pub reloads: Reloads,
@@ -157,6 +158,11 @@ impl Metrics {
             &["at"],
         )?;
         registry.register(Box::new(slow_peers.clone()))?;
+        let handshake_failures = IntCounter::new(
+            "storegate_tls_handshake_failures_total",
+            "TLS handshakes of clients that came to nothing, other than for slowness.",
+        )?;
+        registry.register(Box::new(handshake_failures.clone()))?;
         for ending in Ending::ALL.iter().filter(|ending| **ending != Ending::Credential) {
             slow_peers.with_label_values(&[ending.name()]);
         }
@@ -185,6 +191,7 @@ impl Metrics {
             connections_refused,
             connections_cut,
             slow_peers,
+            handshake_failures,
             upstreams,
             reloads,
         })
@@ -265,6 +272,11 @@ impl Metrics {
             let counter = self.slow_peers.with_label_values(&[ending.name()]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
+    }
+
+    /// Takes the count of failed handshakes over.
+    pub fn count_failed_handshakes(&self, failed: u64) {
+        self.handshake_failures.inc_by(failed.saturating_sub(self.handshake_failures.get()));
     }
 
     /// The metrics in Prometheus' text form, version 0.0.4.

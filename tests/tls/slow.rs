@@ -112,6 +112,7 @@ fn a_handshake_must_come_in_time() {
     plain.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let _ = plain.read_to_end(&mut Vec::new());
     assert!(!gateway.said().contains("ERROR"), "{}", gateway.said());
+    assert!(gateway.admin("/metrics").text().contains("storegate_tls_handshake_failures_total 1\n"));
 }
 
 /// Places are taken before hands are shaken.
