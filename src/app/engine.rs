@@ -10,13 +10,14 @@ use crate::model::ProofKey;
 use crate::proxy::{
     DoorLimits, Engine, Scheme, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
 };
-use crate::telemetry::{AccessLog, Metrics, Telemetry};
+use crate::telemetry::{AccessLog, Metrics, Recent, RouteName, Telemetry};
 
 /// What every engine of this process is built with.
 pub(super) struct EngineBuilder {
     pub(super) proof_key: ProofKey,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Arc<AccessLog>,
+    pub(super) recent: Arc<Recent>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -43,9 +44,16 @@ impl EngineBuilder {
                 RouteRate::Unlimited => false,
                 RouteRate::Own { .. } => true,
             };
-            (&*route.pattern, is_limited)
+            let upstream = config.upstreams.get(route.upstream);
+            let upstream = upstream.map(|upstream| upstream.name.as_str()).unwrap_or_default().into();
+            (RouteName { pattern: route.pattern.clone(), upstream }, is_limited)
         });
-        let telemetry = Telemetry::new(Arc::clone(&self.metrics), Arc::clone(&self.access_log), routes);
+        let telemetry = Telemetry::new(
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.access_log),
+            Arc::clone(&self.recent),
+            routes,
+        );
         let gate = gate(config, self.proof_key.clone());
         Ok(Engine { gate, limits, upstreams, door, recorder: Arc::new(telemetry) })
     }

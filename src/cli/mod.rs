@@ -23,6 +23,7 @@ mod store;
 mod token;
 mod user;
 mod when;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,6 +99,8 @@ enum Command {
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
+    /// Tell the same of a request that was decided lately, by its id
+    Why(why::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -129,5 +132,6 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
+        Command::Why(why) => why.run(config, output),
     }
 }

@@ -148,11 +148,16 @@ impl<'d> Section<'d> {
 
     /// `true` or `false`; `false` where the key is absent.
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
+        self.flag_or(key, false)
+    }
+
+    /// The same with another default.
+    pub(super) fn flag_or(&mut self, key: &'static str, default: bool) -> Given<bool> {
         let given = self.given(key, Form::Flag, |section, value| match value.get_ref() {
             DeValue::Boolean(flag) => Some(Spanned::new(value.span(), *flag)),
             _ => section.wrong_type(key, value, "`true` or `false`", "write it without quotes"),
         });
-        self.report.holds_by_default(given.key, false);
+        self.report.holds_by_default(given.key, default);
         given
     }
 

@@ -151,6 +151,7 @@ pub(super) struct Limits<'d> {
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
     pub(super) level: Text<'d>,
+    pub(super) recent_decisions: Number,
 }
 
 #[derive(Debug)]
@@ -234,7 +235,7 @@ impl<'d> Server<'d> {
             unsafe_trust_any_proxy: section.flag("unsafe_trust_any_proxy"),
             header_timeout: section.text("header_timeout"),
             grace_period: section.text("grace_period"),
-            reload_on_change: section.flag("reload_on_change"),
+            reload_on_change: section.flag_or("reload_on_change", true),
             path_case: section.text("path_case"),
             max_head_bytes: section.number("max_head_bytes"),
             max_header_fields: section.number("max_header_fields"),
@@ -392,7 +393,11 @@ impl<'d> Limits<'d> {
 
 impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let log = Self { access: section.text("access"), level: section.text("level") };
+        let log = Self {
+            access: section.text("access"),
+            level: section.text("level"),
+            recent_decisions: section.number("recent_decisions"),
+        };
         section.finish();
         log
     }

@@ -5,6 +5,7 @@
 //! [`Decision::Prove`], the caller has the secret proved, and decides anew on the records of that
 //! moment.
 
+mod again;
 mod authorise;
 pub mod credential;
 mod directory;
@@ -23,6 +24,7 @@ mod verify;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
+pub use again::{Again, Basis, Remembered};
 pub use authorise::Permit;
 pub use directory::{Directory, Unavailable};
 pub use forward::{InjectNames, Injected};
@@ -31,7 +33,7 @@ pub use refusal::{Code, Reason};
 pub use route::{Access, Captures, Found, Kind, Kinds, PathCase, Route, RouteError, RouteTable, captures};
 pub use scope_rule::{ScopeRules, ScopeTemplate, ScopeTemplateError, ScopeText};
 pub use tenure::Tenure;
-pub use trail::{Step, Trail};
+pub use trail::{Fingerprint, Step, Steps, Told, Trail};
 pub use verify::{Challenge, Verified};
 
 use crate::model::{AddressList, ProofKey, Timestamp};

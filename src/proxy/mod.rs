@@ -24,7 +24,7 @@ mod upstream;
 
 pub use attempt::MOST_ATTEMPTS;
 pub use balance::{Balance, Ejection, MOST_SERVERS};
-pub use context::{Outcome, Record};
+pub use context::{Asked, Outcome, Record};
 pub use door::{Door, DoorLimits};
 pub use engine::{Engine, Engines};
 pub use forwarded::RequestIds;

@@ -175,6 +175,11 @@ impl Upstreams {
         self.all.iter().map(|one| one.status())
     }
 
+    /// The name of the upstream at this position.
+    pub fn name(&self, index: usize) -> Option<&str> {
+        self.all.get(index).map(|one| &*one.upstream.name)
+    }
+
     pub(super) fn all(&self) -> &[Arc<Prepared>] {
         &self.all
     }
