@@ -102,7 +102,8 @@ fn decisions(criterion: &mut Criterion) {
 fn records(criterion: &mut Criterion) {
     let platform = Records::new(&Platform::usual());
     let (app, store) = (platform.app(APP).unwrap(), platform.store(StoreId::new(22).unwrap()).unwrap());
-    let (id, scopes) = (HeaderValue::from_static("e2445e9fd847788cc8035a926023d988"), app.as_ref().unwrap().header.clone());
+    let (id, scopes) =
+        (HeaderValue::from_static("e2445e9fd847788cc8035a926023d988"), app.as_ref().unwrap().header.clone());
     for (name, most) in [("record/metrics", 0), ("record/metrics_and_memory", 4096)] {
         let access_log = AccessLog::start(Opened::open(&Destination::Off).unwrap()).unwrap();
         let route = RouteName { pattern: "/api/apps/v1/{resource}/{*rest}".into(), upstream: "api".into() };
@@ -127,6 +128,7 @@ fn records(criterion: &mut Criterion) {
             upstream: Some(Duration::from_micros(500)),
             bytes_in: 0,
             bytes_out: 1000,
+            ended: None,
             asked: Some(Asked {
                 path: "/api/apps/v1/orders/4711",
                 host: "api.example.com",

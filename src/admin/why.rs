@@ -78,6 +78,9 @@ pub struct Past {
     /// Until the upstream's first byte, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_us: Option<u64>,
+    /// Why the gateway ended it before it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
     /// How it was decided.
     #[serde(flatten)]
     pub explanation: Explanation,
@@ -107,6 +110,7 @@ impl From<&Decision> for Past {
             caller: decision.caller.map(|address| address.to_string()),
             total_us: micros(decision.total),
             upstream_us: decision.upstream.map(micros),
+            ended: decision.ended.map(|why| why.name().to_owned()),
             explanation: Explanation {
                 target: filled(&decision.path),
                 route: decision.route.as_ref().map(|route| route.pattern.to_string()),

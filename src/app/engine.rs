@@ -8,7 +8,8 @@ use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{
-    DoorLimits, Engine, Scheme, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    ClientLimits, DoorLimits, Engine, LeastPace, Scheme, Upstream, UpstreamServer, UpstreamTimeouts,
+    UpstreamTls, Upstreams,
 };
 use crate::telemetry::{AccessLog, Metrics, Recent, RouteName, Telemetry};
 
@@ -36,6 +37,10 @@ impl EngineBuilder {
             header_timeout: config.server.header_timeout,
             head_bytes: config.server.max_head_bytes,
             header_fields: config.server.max_header_fields,
+            client: ClientLimits {
+                pace: LeastPace { window: config.server.body_timeout, rate: config.server.min_body_rate },
+                websocket_idle: config.server.websocket_idle_timeout,
+            },
         };
         let routes = config.routes.routes().iter().zip(&config.rates);
         let routes = routes.map(|(route, rate)| {

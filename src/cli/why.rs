@@ -66,6 +66,9 @@ fn text(past: &Past) -> String {
     if let Some(upstream) = past.upstream_us {
         text.push_str(&format!(", {:.1} ms of them the upstream's", upstream as f64 / 1000.0));
     }
+    if let Some(ended) = &past.ended {
+        text.push_str(&format!(", ended by the gateway: {ended}"));
+    }
     text.push('\n');
     text.push_str(&explain::text(&past.explanation));
     text

@@ -27,6 +27,12 @@ pub struct Server {
     pub trusted_proxies: AddressList,
     /// The time to receive a complete request head; 10 s by default.
     pub header_timeout: Duration,
+    /// The time of waiting for a body that is looked at as a whole; 20 s by default.
+    pub body_timeout: Duration,
+    /// What that time must bring on average, in bytes per second; 240 by default. 0: anything.
+    pub min_body_rate: u64,
+    /// How long nobody may send on a WebSocket; 5 minutes by default.
+    pub websocket_idle_timeout: Duration,
     /// The time that requests under way get at shutdown; 10 s by default.
     pub grace_period: Duration,
     /// Whether a changed file is put in force by itself, which is the default.
@@ -91,6 +97,14 @@ impl Server {
                 &raw.header_timeout,
                 seconds(10),
                 seconds(1)..=seconds(300),
+            ),
+            body_timeout: value::duration(report, &raw.body_timeout, seconds(20), seconds(1)..=seconds(3600)),
+            min_body_rate: value::number(report, &raw.min_body_rate, 240, 0..=1_000_000) as u64,
+            websocket_idle_timeout: value::duration(
+                report,
+                &raw.websocket_idle_timeout,
+                seconds(300),
+                seconds(1)..=seconds(86_400),
             ),
             grace_period: value::duration(report, &raw.grace_period, seconds(10), seconds(0)..=seconds(3600)),
             reload_on_change: raw.reload_on_change.as_ref().is_none_or(|flag| *flag.get_ref()),

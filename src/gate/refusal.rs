@@ -158,6 +158,9 @@ pub enum Reason {
     /// The upstream did not answer in time.
     #[error("the upstream did not answer in time")]
     UpstreamTimeout,
+    /// The body of the request comes too slowly (RFC 9110 section 15.5.9).
+    #[error("the body of the request came too slowly")]
+    SlowBody,
 }
 
 /// What the caller is told: the `code` of the body.
@@ -166,6 +169,7 @@ pub enum Reason {
 pub enum Code {
     InvalidRequest,
     HeadTooLarge,
+    RequestTimeout,
     NotFound,
     MethodNotAllowed,
     MissingToken,
@@ -187,9 +191,10 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::HeadTooLarge,
+        Self::RequestTimeout,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::MissingToken,
@@ -213,6 +218,7 @@ impl Code {
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest | Self::HeadTooLarge => "invalid_request",
+            Self::RequestTimeout => "request_timeout",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::MissingToken => "missing_token",
@@ -238,6 +244,7 @@ impl Code {
         match self {
             Self::InvalidRequest | Self::MissingStoreId | Self::InvalidStoreId => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MissingToken
@@ -277,6 +284,7 @@ impl Reason {
             Code::HeadTooLarge
             | Code::NotFound
             | Code::MethodNotAllowed
+            | Code::RequestTimeout
             | Code::BadGateway
             | Code::GatewayTimeout => false,
         }
@@ -316,6 +324,7 @@ impl Reason {
             Self::Forwarded => "Malformed X-Forwarded-For header.",
             Self::MisleadingPath => "Path parameters and empty segments are not supported here.",
             Self::HeadTooLarge | Self::TooManyFields => "The request head is too large.",
+            Self::SlowBody => "The request body came too slowly.",
             Self::Method => "This method is not supported.",
             Self::NoRoute => "No such route.",
             Self::MethodNotListed(_) => "Method not allowed on this route; see the Allow header.",

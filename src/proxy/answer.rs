@@ -10,8 +10,11 @@ use http::header::{
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType};
 
+use super::ending::Ending;
 use super::grpc;
+use super::http2::is_http2;
 use crate::gate::Reason;
 use crate::limits::Quota;
 
@@ -33,7 +36,7 @@ pub(super) async fn refuse(
     prepare_for_rest(session, keep);
     if let Some(content_type) = grpc::content_type(session.req_header()) {
         let mut head = grpc::head(reason, content_type, request_id)?;
-        if !session.is_http2() {
+        if !is_http2(session) {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
         }
         add(&mut head, quota)?;
@@ -51,6 +54,32 @@ pub(super) async fn refuse(
     }
     drain(session, keep).await;
     Ok(())
+}
+
+/// What an error means to the caller; `None` where nobody is there to be answered.
+pub(super) fn reason_of(error: &Error, ended: Option<Ending>) -> Option<Reason> {
+    match ended {
+        Some(Ending::RequestBody) => return Some(Reason::SlowBody),
+        Some(Ending::UpstreamAnswer) => return Some(Reason::UpstreamTimeout),
+        Some(_) => return None,
+        None => {}
+    }
+    match (error.esource(), error.etype()) {
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout,
+        ) => Some(Reason::UpstreamTimeout),
+        (ErrorSource::Upstream, _) => Some(Reason::UpstreamUnreachable),
+        (
+            ErrorSource::Downstream,
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+        ) => None,
+        (ErrorSource::Downstream, _) => Some(Reason::Body),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
+    }
 }
 
 fn add(head: &mut ResponseHeader, quota: Option<&Quota>) -> pingora::Result<()> {
@@ -74,7 +103,7 @@ async fn write_head_alone(session: &mut Session, head: ResponseHeader) -> pingor
 }
 
 async fn drain(session: &mut Session, keep: bool) {
-    if session.is_http2() && keep {
+    if is_http2(session) && keep {
         // An HTTP/2 stream that ends before its body has come in makes some clients drop the answer.
         let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
     }

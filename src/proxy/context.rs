@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use super::answer_pace::AnswerPace;
 use super::attempt::Attempts;
+use super::ending::Ending;
 use super::engine::Engine;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
@@ -25,7 +27,7 @@ pub struct Context {
     pub(super) peer: Peer,
     /// Whether what the peer says of others is believed.
     pub(super) is_peer_trusted: bool,
-    /// `None` for HTTP/2, whose streams share a connection.
+    /// `None` only until the door has told.
     pub(super) leash: Option<Arc<Leash>>,
     /// Its entry in the book, once it may live long.
     pub(super) on_leash: Option<OnLeash>,
@@ -41,9 +43,18 @@ pub struct Context {
     pub(super) attempts: Attempts,
     pub(super) sent_upstream: Option<Instant>,
     pub(super) first_byte: Option<Instant>,
+    /// How fast the answer comes, where it has a stated length.
+    pub(super) answer: Option<AnswerPace>,
     pub(super) known: Known,
     /// Counts as under way until this is dropped, whatever becomes of the request.
     pub(super) _in_flight: InFlightRequest,
+}
+
+impl Context {
+    /// Why the gateway ended the client's connection or stream, if it did.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        self.leash.as_ref().and_then(|leash| leash.ended())
+    }
 }
 
 /// Who and what a decision came across, for the log.
@@ -96,6 +107,8 @@ pub struct Record<'r> {
     pub outcome: Outcome,
     /// Why it was refused.
     pub reason: Option<&'r Reason>,
+    /// Why the gateway ended it before it was over.
+    pub ended: Option<Ending>,
     /// The status sent to the client; 0 when none was.
     pub status: u16,
     /// The method.

@@ -180,6 +180,16 @@ impl Upstreams {
         self.all.get(index).map(|one| &*one.upstream.name)
     }
 
+    /// The longest that an upstream may be silent.
+    pub(super) fn read_timeout(&self, upstream: usize) -> Option<Duration> {
+        self.all.get(upstream).map(|one| one.upstream.timeouts.read)
+    }
+
+    /// Whether an upstream is spoken to by HTTP/2.
+    pub(super) fn speaks_http2(&self, upstream: usize) -> bool {
+        self.all.get(upstream).is_some_and(|one| one.upstream.http2)
+    }
+
     pub(super) fn all(&self) -> &[Arc<Prepared>] {
         &self.all
     }

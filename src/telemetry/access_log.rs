@@ -228,6 +228,9 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
         line.plain(br#","code":"#, reason.code().name());
         line.text(br#","reason":"#, &reason.to_string());
     }
+    if let Some(ended) = record.ended {
+        line.plain(br#","ended":"#, ended.name());
+    }
     if let Some(kind) = record.kind {
         line.plain(br#","credential":"#, kind.name());
     }
@@ -260,6 +263,7 @@ mod tests {
 
     use super::*;
     use crate::gate::{Kind, Reason};
+    use crate::proxy::Ending;
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
@@ -268,6 +272,7 @@ mod tests {
             request_id,
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
+            ended: reason.map(|_| Ending::RequestBody),
             status: 200,
             method,
             route: Some(0),
@@ -314,6 +319,7 @@ mod tests {
             assert!(line.get("client_id").is_none() && line.get("upstream_us").is_none());
         }
         assert_eq!(lines[1]["reason"], hostile.to_string());
+        assert_eq!((&lines[0]["ended"], &lines[1]["ended"]), (&Value::Null, &Value::from("request_body")));
     }
 
     #[test]

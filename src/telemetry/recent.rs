@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::gate::{Fingerprint, Kind, Reason, Steps, Told};
 use crate::model::{AppStatus, InstallationId, StoreId, StoreStatus};
-use crate::proxy::{Outcome, Record};
+use crate::proxy::{Ending, Outcome, Record};
 
 /// The longest path and host that are kept, in bytes.
 const LONGEST: usize = 1024;
@@ -71,6 +71,7 @@ pub struct Decision {
     pub caller: Option<IpAddr>,
     pub total: Duration,
     pub upstream: Option<Duration>,
+    pub ended: Option<Ending>,
 }
 
 impl Recent {
@@ -136,6 +137,7 @@ impl Decision {
             caller: None,
             total: Duration::ZERO,
             upstream: None,
+            ended: None,
         }
     }
 
@@ -169,6 +171,7 @@ impl Decision {
         self.caller = record.caller;
         self.total = record.total;
         self.upstream = record.upstream;
+        self.ended = record.ended;
     }
 
     /// The steps in their order, as sentences.
@@ -225,6 +228,7 @@ mod tests {
             upstream: None,
             bytes_in: 0,
             bytes_out: 0,
+            ended: None,
             asked: Some(Asked {
                 path,
                 host: "a",
