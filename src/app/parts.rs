@@ -24,7 +24,7 @@ use crate::proxy::{
     RequestIds, StoreProxy,
 };
 use crate::replica::{self, Replica};
-use crate::telemetry::{AccessLog, Destination, Metrics, Opened};
+use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
 
 /// How long an HTTP/2 connection may stay without a stream.
 const H2_IDLE: Duration = Duration::from_secs(60);
@@ -75,7 +75,8 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
         config.server.max_connections_per_address,
         config.server.trusted_proxies.clone(),
     );
-    let builder = EngineBuilder { proof_key, metrics, access_log, no_authorities };
+    let recent = Arc::new(Recent::new(config.log.recent_decisions));
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
@@ -174,5 +175,9 @@ impl admin::Status for Status {
 
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {
         Arc::clone(&self.reloader).asked(request).await
+    }
+
+    fn decision(&self, request_id: &str) -> Option<Decision> {
+        self.reloader.builder.recent.find(request_id)
     }
 }

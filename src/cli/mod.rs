@@ -24,6 +24,7 @@ mod store;
 mod token;
 mod user;
 mod when;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +102,8 @@ enum Command {
     Errors(errors::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
+    /// Tell the same of a request that was decided lately, by its id
+    Why(why::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -133,5 +136,6 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Import(import) => import.run(config, output),
         Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
+        Command::Why(why) => why.run(config, output),
     }
 }

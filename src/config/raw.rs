@@ -155,6 +155,7 @@ pub(super) struct Limits<'d> {
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
     pub(super) level: Text<'d>,
+    pub(super) recent_decisions: Number,
 }
 
 #[derive(Debug)]
@@ -406,7 +407,11 @@ impl<'d> Limits<'d> {
 
 impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let log = Self { access: section.text("access"), level: section.text("level") };
+        let log = Self {
+            access: section.text("access"),
+            level: section.text("level"),
+            recent_decisions: section.number("recent_decisions"),
+        };
         section.finish();
         log
     }

@@ -264,6 +264,32 @@ impl Code {
 }
 
 impl Reason {
+    /// Whether it was the credential, or what was looked up for it, that the request was refused for.
+    pub(super) fn is_of_credential(&self) -> bool {
+        match self.code() {
+            Code::MissingToken
+            | Code::InvalidToken
+            | Code::InvalidClient
+            | Code::CredentialNotAccepted
+            | Code::MissingStoreId
+            | Code::InvalidStoreId
+            | Code::NotInstalled
+            | Code::StoreSuspended
+            | Code::StoreMismatch
+            | Code::IpNotAllowed
+            | Code::InsufficientScope
+            | Code::ServiceUnavailable => true,
+            Code::InvalidRequest => matches!(self, Self::TwoCredentials | Self::RepeatedAuthorization),
+            Code::RateLimitExceeded => matches!(self, Self::TooManyFailures(_)),
+            Code::HeadTooLarge
+            | Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::RequestTimeout
+            | Code::BadGateway
+            | Code::GatewayTimeout => false,
+        }
+    }
+
     /// The `message` of the body. Clients compare those of the first six codes (contract, section 4).
     pub fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {

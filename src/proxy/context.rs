@@ -13,9 +13,9 @@ use super::engine::Engine;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
-use crate::gate::{Kind, Pass, Reason, Step, Trail};
+use crate::gate::{Fingerprint, Kind, Pass, Reason, Step, Steps, Trail};
 use crate::limits::Quota;
-use crate::model::{App, Store};
+use crate::model::{App, InstallationId, Store};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
@@ -64,15 +64,24 @@ pub(super) struct Known {
     pub(super) kind: Option<Kind>,
     pub(super) app: Option<Arc<App>>,
     pub(super) store: Option<Arc<Store>>,
+    pub(super) installation: Option<InstallationId>,
+    /// Those in force, once the caller is verified.
+    pub(super) scopes: Option<HeaderValue>,
+    pub(super) token: Option<Fingerprint>,
+    pub(super) steps: Steps,
 }
 
 impl Trail for Known {
     fn step(&mut self, step: Step<'_>) {
+        self.steps.note(step);
         match step {
             Step::Route(index, _) => self.route = Some(index),
             Step::Presented(kind) => self.kind = Some(kind),
             Step::App(app) => self.app = Some(Arc::clone(app)),
             Step::Store(store) => self.store = Some(Arc::clone(store)),
+            Step::Installation(found) => self.installation = Some(found.installation_id),
+            Step::Scopes(scopes) => self.scopes = Some(scopes.header().clone()),
+            Step::Digest(digest) => self.token = Some(Fingerprint::of(digest)),
             _ => {}
         }
     }
@@ -122,4 +131,27 @@ pub struct Record<'r> {
     pub bytes_in: usize,
     /// Body bytes sent to the client.
     pub bytes_out: usize,
+    /// What else is known of the decision; `None` where the head could not be read.
+    pub asked: Option<Asked<'r>>,
+}
+
+/// What was asked, and what came of it: enough to tell the decision, and to take it again.
+#[derive(Debug)]
+pub struct Asked<'r> {
+    /// The path in normal form.
+    pub path: &'r str,
+    /// The host.
+    pub host: &'r str,
+    /// The method that a CORS preflight asked for.
+    pub preflight: Option<http::Method>,
+    /// Whether there was any header that holds a credential.
+    pub shows_credential: bool,
+    /// The installation that was found.
+    pub installation: Option<InstallationId>,
+    /// The scopes in force, once the caller was verified.
+    pub scopes: Option<&'r HeaderValue>,
+    /// Of the access token that was presented.
+    pub token: Option<Fingerprint>,
+    /// The steps that were taken.
+    pub steps: Steps,
 }

@@ -288,6 +288,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             upstream: None,
             bytes_in: 0,
             bytes_out: answer.len(),
+            asked: None,
         });
     }
 }

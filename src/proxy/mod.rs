@@ -30,7 +30,7 @@ mod watch;
 
 pub use attempt::MOST_ATTEMPTS;
 pub use balance::{Balance, Ejection, MOST_SERVERS};
-pub use context::{Outcome, Record};
+pub use context::{Asked, Outcome, Record};
 pub use door::{Door, DoorLimits, DoorParts};
 pub use ending::{Ending, Endings};
 pub use engine::{Engine, Engines};

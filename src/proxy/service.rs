@@ -16,7 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer;
 use super::attempt::Attempts;
-use super::context::{Context, Known, Outcome, Record};
+use super::context::{Asked, Context, Known, Outcome, Record};
 use super::door::AtDoor;
 use super::ending::{Ending, Endings};
 use super::engine::Engines;
@@ -28,7 +28,7 @@ use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
 use super::{hop, waiting};
-use crate::gate::{Challenge, Code, Decision, Directory, Pass, RawHead, Reason};
+use crate::gate::{Challenge, Code, Decision, Directory, Pass, RawHead, Reason, credential};
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Quota};
 use crate::model::Timestamp;
@@ -200,6 +200,26 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             _ => reason,
         }
     }
+}
+
+/// What was asked, once the head was admitted.
+fn asked<'r>(session: &'r Session, context: &'r Context) -> Option<Asked<'r>> {
+    context.caller?;
+    let (request, known) = (session.req_header(), &context.known);
+    let raw = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+    let raw = raw.split('?').next().unwrap_or_default();
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    Some(Asked {
+        path: context.rewritten.as_ref().map_or(raw, http::Uri::path),
+        host: host.or_else(|| request.uri.host()).unwrap_or_default(),
+        preflight: credential::preflight(&request.method, &request.headers),
+        // Where one was read its kind is known.
+        shows_credential: known.kind.is_some() || credential::is_shown(&request.headers),
+        installation: known.installation,
+        scopes: known.scopes.as_ref(),
+        token: known.token,
+        steps: known.steps,
+    })
 }
 
 /// The client's certificate, verified in the handshake of this connection.
@@ -537,6 +557,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             upstream,
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),
+            asked: asked(session, context),
         });
     }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::line::Line;
 use crate::proxy::{Outcome, Record};
@@ -89,12 +89,12 @@ impl AccessLog {
         self.wake();
     }
 
-    /// Adds the line of a request; `route` is its route's name as JSON. False when there was no room.
-    pub fn push(&self, record: &Record<'_>, route: Option<&str>) -> bool {
+    /// Adds the line of a request that ended `now`, since 1970; `route` is its route's name as JSON. False when
+    /// there was no room.
+    pub fn push(&self, record: &Record<'_>, route: Option<&str>, now: Duration) -> bool {
         if !self.shared.is_on.load(Ordering::Relaxed) {
             return true;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut lines = self.shared.buffers[own_buffer()].lines();
         let has_room = lines.len() < ROOM;
         if has_room {
@@ -265,6 +265,8 @@ mod tests {
     use crate::gate::{Kind, Reason};
     use crate::proxy::Ending;
 
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
+
     fn record<'r>(request_id: &'r HeaderValue, method: &'r Method, reason: Option<&'r Reason>) -> Record<'r> {
         Record {
             request_id,
@@ -282,6 +284,7 @@ mod tests {
             upstream: None,
             bytes_in: 0,
             bytes_out: usize::MAX,
+            asked: None,
         }
     }
 
@@ -299,7 +302,7 @@ mod tests {
             (HeaderValue::from_static("a.b+c="), Method::from_bytes(b"!#$%&'*+.^_`|~").unwrap());
         let hostile = Reason::Scope("\"read\":\\\n\u{7f}é".into());
         for reason in [None, Some(&hostile)] {
-            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#)));
+            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#), NOW));
         }
         drop(log);
         let written = std::fs::read_to_string(file).unwrap();
@@ -323,7 +326,7 @@ mod tests {
     fn it_goes_on_elsewhere() {
         let (log, file, folder) = log();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let push = || assert!(log.push(&record(&id, &method, None), None));
+        let push = || assert!(log.push(&record(&id, &method, None), None, NOW));
         let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default().lines().count();
         let wait_for = |file: &PathBuf, count: usize| {
             let start = std::time::Instant::now();
@@ -366,7 +369,7 @@ mod tests {
         let (release, stuck) = std::sync::mpsc::channel();
         let log = AccessLog::start(Opened(Some(Box::new(Stuck(stuck))))).unwrap();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None)).count();
+        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None, NOW)).count();
         assert!((1..40_000).contains(&taken), "{taken} lines were taken");
         drop(release);
     }
