@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::hasher::Hasher;
 use crate::limits::Places;
 use crate::model::ProofKey;
+use crate::oauth::Authority;
 use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
     RequestIds, StoreProxy,
@@ -67,7 +68,8 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
     });
     let access_log = Arc::new(AccessLog::start(open(&config.log.access)?)?);
     let proof_key = ProofKey::random()?;
-    let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
+    let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
     let places = Places::new(
@@ -76,7 +78,7 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
         config.server.trusted_proxies.clone(),
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
-    let builder = EngineBuilder { proof_key, metrics, access_log, recent, no_authorities };
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, authority, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);

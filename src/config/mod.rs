@@ -26,6 +26,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upstream;
 mod upstream_tls;
 mod value;
@@ -56,6 +57,7 @@ use sha2::{Digest, Sha256};
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
+use crate::oauth::{CustomerTokens, Endpoint};
 use references::Environment;
 use report::{Finding, Report};
 
@@ -93,6 +95,10 @@ pub struct Config {
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
     pub rates: Vec<RouteRate>,
+    /// Where tokens are issued.
+    pub token_endpoints: Vec<Endpoint>,
+    /// Where customers get theirs.
+    pub customer_tokens: Option<CustomerTokens>,
 }
 
 /// What a configuration was read from.
@@ -233,6 +239,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
+    let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
     Config {
         file: SourceFile { path: PathBuf::new(), checksum: String::new() }, // known when it is done
         audit: Audit::check(&raw.audit, report),
@@ -245,6 +252,8 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         errors: Errors::check(&raw.errors, report),
         routes,
         rates,
+        token_endpoints,
+        customer_tokens,
         server,
         admin,
         upstreams,

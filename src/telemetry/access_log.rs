@@ -221,6 +221,7 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
             Outcome::Forwarded => "forwarded",
             Outcome::Refused => "refused",
             Outcome::Broken => "broken",
+            Outcome::Local => "local",
         },
     );
     line.number(br#","status":"#, record.status.into());
@@ -230,6 +231,19 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
     }
     if let Some(ended) = record.ended {
         line.plain(br#","ended":"#, ended.name());
+    }
+    if let Some(remark) = record.remark {
+        line.plain(br#","endpoint":"#, remark.family);
+        line.plain(br#","action":"#, remark.action);
+        if !remark.code.is_empty() {
+            line.plain(br#","code":"#, remark.code);
+        }
+        if let Some(client_id) = &remark.client_id {
+            line.plain(br#","client_id":"#, client_id.as_str());
+        }
+        if let Some(store_id) = remark.store_id {
+            line.number(br#","store_id":"#, store_id.get());
+        }
     }
     if let Some(kind) = record.kind {
         line.plain(br#","credential":"#, kind.name());
@@ -273,6 +287,7 @@ mod tests {
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
             ended: reason.map(|_| Ending::RequestBody),
+            remark: None,
             status: 200,
             method,
             route: Some(0),

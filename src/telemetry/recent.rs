@@ -229,6 +229,7 @@ mod tests {
             bytes_in: 0,
             bytes_out: 0,
             ended: None,
+            remark: None,
             asked: Some(Asked {
                 path,
                 host: "a",
