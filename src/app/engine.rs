@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::config::{self, Config};
-use crate::gate::{Gate, GateSettings, HeadLimits};
+use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{
@@ -59,8 +59,9 @@ impl EngineBuilder {
             Arc::clone(&self.recent),
             routes,
         );
+        let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
         let gate = gate(config, self.proof_key.clone());
-        Ok(Engine { gate, limits, upstreams, door, recorder: Arc::new(telemetry) })
+        Ok(Engine { gate, limits, upstreams, door, refusals, recorder: Arc::new(telemetry) })
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
@@ -158,6 +159,12 @@ pub(super) struct Log<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Errors<'d> {
+    pub(super) format: Text<'d>,
+    pub(super) docs_url: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Route<'d> {
     pub(super) span: Range<usize>,
     pub(super) path: Text<'d>,
@@ -216,6 +223,7 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
@@ -241,7 +249,7 @@ impl<'d> Server<'d> {
             min_body_rate: section.number("min_body_rate"),
             websocket_idle_timeout: section.text("websocket_idle_timeout"),
             grace_period: section.text("grace_period"),
-            reload_on_change: section.flag_or("reload_on_change", true),
+            reload_on_change: section.flag("reload_on_change"),
             path_case: section.text("path_case"),
             max_head_bytes: section.number("max_head_bytes"),
             max_header_fields: section.number("max_header_fields"),
@@ -406,6 +414,14 @@ impl<'d> Log<'d> {
         };
         section.finish();
         log
+    }
+}
+
+impl<'d> Errors<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let errors = Self { format: section.text("format"), docs_url: section.text("docs_url") };
+        section.finish();
+        errors
     }
 }
 

@@ -7,11 +7,13 @@
 
 mod again;
 mod authorise;
+mod body;
 pub mod credential;
 mod directory;
 mod forward;
 mod intake;
 mod pattern;
+mod reach;
 mod reason_table;
 mod refusal;
 mod route;
@@ -26,9 +28,11 @@ use smallvec::SmallVec;
 
 pub use again::{Again, Basis, Remembered};
 pub use authorise::Permit;
+pub use body::{BodyFormat, Refusals};
 pub use directory::{Directory, Unavailable};
 pub use forward::{InjectNames, Injected};
 pub use intake::{Head, HeadLimits, RawHead};
+pub use reach::Unreachable;
 pub use refusal::{Code, Reason};
 pub use route::{Access, Captures, Found, Kind, Kinds, PathCase, Route, RouteError, RouteTable, captures};
 pub use scope_rule::{ScopeRules, ScopeTemplate, ScopeTemplateError, ScopeText};

@@ -215,7 +215,7 @@ impl Code {
     ];
 
     /// The code as the body spells it. A head that is too large is an `invalid_request` too.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest | Self::HeadTooLarge => "invalid_request",
             Self::RequestTimeout => "request_timeout",
@@ -240,7 +240,7 @@ impl Code {
     }
 
     /// The HTTP status.
-    pub fn status(self) -> StatusCode {
+    pub const fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest | Self::MissingStoreId | Self::InvalidStoreId => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -390,32 +390,5 @@ impl Reason {
             Self::Saturated | Self::ReplicaUnavailable => Some(1),
             _ => None,
         }
-    }
-}
-
-/// The JSON body of every refusal.
-#[derive(serde::Serialize)]
-struct Body<'a> {
-    message: &'a str,
-    code: &'a str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    required_scope: Option<&'a str>,
-    request_id: &'a str,
-}
-
-impl Reason {
-    /// The JSON body of the refusal.
-    pub fn body(&self, request_id: &str) -> Vec<u8> {
-        let code = self.code();
-        let required_scope = if let Self::Scope(scope) = self { Some(&**scope) } else { None };
-        let body = Body {
-            message: &self.message(),
-            code: code.name(),
-            status: code.status().as_u16(),
-            required_scope,
-            request_id,
-        };
-        serde_json::to_vec(&body).expect("strings and a number always serialise")
     }
 }

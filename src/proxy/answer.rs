@@ -15,8 +15,9 @@ use pingora::{Error, ErrorSource, ErrorType};
 use super::ending::Ending;
 use super::grpc;
 use super::http2::is_http2;
-use crate::gate::Reason;
+use crate::gate::{BodyFormat, Reason, Refusals};
 use crate::limits::Quota;
+use crate::wire::accept;
 
 /// The header that carries the request id, both ways.
 pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -28,6 +29,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// `keep` says whether the connection is still in step.
 pub(super) async fn refuse(
     session: &mut Session,
+    refusals: &Refusals,
     reason: &Reason,
     request_id: &HeaderValue,
     quota: Option<&Quota>,
@@ -44,7 +46,8 @@ pub(super) async fn refuse(
         drain(session, keep).await;
         return Ok(());
     }
-    let (mut head, body) = build(reason, request_id)?;
+    let format = refusals.format(accept::prefers_problem(&session.req_header().headers));
+    let (mut head, body) = build(refusals, format, reason, request_id)?;
     add(&mut head, quota)?;
     if session.req_header().method == http::Method::HEAD {
         write_head_alone(session, head).await?;
@@ -110,10 +113,15 @@ async fn drain(session: &mut Session, keep: bool) {
 }
 
 /// The head and the body of a refusal.
-fn build(reason: &Reason, request_id: &HeaderValue) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
-    let body = reason.body(request_id.to_str().unwrap_or_default());
+fn build(
+    refusals: &Refusals,
+    format: BodyFormat,
+    reason: &Reason,
+    request_id: &HeaderValue,
+) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
+    let body = refusals.body(reason, request_id.to_str().unwrap_or_default(), format);
     let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
-    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static(format.content_type()))?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(X_REQUEST_ID, request_id.clone())?;
@@ -130,8 +138,10 @@ fn build(reason: &Reason, request_id: &HeaderValue) -> pingora::Result<(Response
 }
 
 /// A refusal as the bytes of an HTTP/1.1 response that ends the connection.
-pub(super) fn closing(reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
-    let Ok((mut head, body)) = build(reason, request_id) else { return Vec::new() };
+pub(super) fn closing(refusals: &Refusals, reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
+    // What the caller accepts is not known: the head cannot be trusted.
+    let built = build(refusals, refusals.format(false), reason, request_id);
+    let Ok((mut head, body)) = built else { return Vec::new() };
     let status = head.status;
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());

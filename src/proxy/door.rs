@@ -259,7 +259,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     async fn refuse(&self, mut stream: Stream, address: IpAddr, reason: Reason) {
         let started = Instant::now();
         let request_id = self.parts.request_ids.next();
-        let answer = answer::closing(&reason, &request_id);
+        let answer = answer::closing(&self.parts.engines.current().refusals, &reason, &request_id);
         let sent = timeout(FAREWELL, async {
             stream.write_all(&answer).await?;
             stream.flush().await?;

@@ -311,7 +311,14 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
                     Reason::Framing | Reason::HeadTooLarge | Reason::TooManyFields | Reason::Host
                 );
                 let quota = context.quota.as_ref();
-                let refusal = answer::refuse(session, &reason, &context.request_id, quota, keep);
+                let refusal = answer::refuse(
+                    session,
+                    &context.engine.refusals,
+                    &reason,
+                    &context.request_id,
+                    quota,
+                    keep,
+                );
                 let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
@@ -496,7 +503,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(reason) = reason.filter(|_| !session.response_written().is_some_and(is_final)) {
             status = reason.code().status().as_u16();
             let quota = context.quota.as_ref();
-            if let Err(error) = answer::refuse(session, &reason, &context.request_id, quota, false).await {
+            if let Err(error) =
+                answer::refuse(session, &context.engine.refusals, &reason, &context.request_id, quota, false)
+                    .await
+            {
                 tracing::debug!("an error could not be answered: {error}");
             }
             context.refused = Some(reason);

@@ -137,12 +137,10 @@ impl Opened {
     pub fn try_open(destination: &Destination) -> io::Result<Self> {
         if let Destination::File(path) = destination {
             let opened = std::fs::OpenOptions::new().append(true).open(path);
-            if let Err(error) = opened.or_else(|error| match (error.kind(), path.parent()) {
+            opened.or_else(|error| match (error.kind(), path.parent()) {
                 (io::ErrorKind::NotFound, Some(folder)) => std::fs::File::open(folder),
                 _ => Err(error),
-            }) {
-                return Err(error);
-            }
+            })?;
         }
         Ok(Self(None))
     }
