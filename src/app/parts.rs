@@ -116,10 +116,19 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
 
 /// Opens the destination of the access log.
 pub(super) fn open(destination: &Destination) -> Result<Opened, StartError> {
-    Opened::open(destination).map_err(|error| match destination {
+    Opened::open(destination).map_err(|error| unwritable(destination, error))
+}
+
+/// Sees whether it can be opened, as far as that leaves no file behind; gives none to write to.
+pub(super) fn try_open(destination: &Destination) -> Result<Opened, StartError> {
+    Opened::try_open(destination).map_err(|error| unwritable(destination, error))
+}
+
+fn unwritable(destination: &Destination, error: std::io::Error) -> StartError {
+    match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
-    })
+    }
 }
 
 /// What Pingora connects by, and why the system's certificate authorities cannot be used, if they cannot.

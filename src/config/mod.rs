@@ -34,7 +34,6 @@ mod value;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -150,20 +149,19 @@ impl Config {
         parse(text, file_name, &references::of_process, |config, _, _| config)
     }
 
-    /// Where the replica and the admin listener are, of a file that may have errors elsewhere.
+    /// Where the replica is, of a file that may have errors elsewhere.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
-    pub fn whereabouts(path: &Path) -> io::Result<(PathBuf, SocketAddr)> {
+    pub fn replica_of(path: &Path) -> io::Result<PathBuf> {
         let text = String::from_utf8_lossy(&read(path)?).into_owned();
         let report = Report::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut table = document::parse(&text, &report);
         references::resolve(table.get_mut(), &references::of_process, folder, &report);
         let raw = raw::Document::read(&table, &report);
-        let replica = Replica::check(&raw.replica, folder, &report);
-        Ok((replica.path, Admin::check(&raw.admin, &[], &report).listen))
+        Ok(Replica::check(&raw.replica, folder, &report).path)
     }
 
     /// The checksum of a file as [`SourceFile`] has it, whatever it holds; `None` where it cannot be read.

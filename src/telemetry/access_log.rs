@@ -127,6 +127,25 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// Sees whether a destination can be opened, without making a file, and gives [`Destination::Off`]. Whether
+    /// a file can be made in its folder is not known before it is.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be appended to, or there is no folder for it.
+    pub fn try_open(destination: &Destination) -> io::Result<Self> {
+        if let Destination::File(path) = destination {
+            let opened = std::fs::OpenOptions::new().append(true).open(path);
+            opened.or_else(|error| match (error.kind(), path.parent()) {
+                (io::ErrorKind::NotFound, Some(folder)) => std::fs::File::open(folder),
+                _ => Err(error),
+            })?;
+        }
+        Ok(Self(None))
+    }
+}
+
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.is_some() { "Opened" } else { "Off" })
@@ -366,7 +385,13 @@ mod tests {
         push();
         drop(log);
         assert_eq!((lines(&rotated), lines(&file), lines(&other)), (1, 1, 2));
-        assert!(Opened::open(&Destination::File(folder.path().join("no/such"))).is_err());
+        let file = |name: &str| Destination::File(folder.path().join(name));
+        for (name, can) in [("no/such", false), (".", false), ("other.log", true), ("new.log", true)] {
+            assert_eq!(Opened::try_open(&file(name)).is_ok(), can, "{name}");
+            assert!(!folder.path().join("new.log").exists());
+            assert_eq!(Opened::open(&file(name)).is_ok(), can, "{name}");
+            let _ = std::fs::remove_file(folder.path().join("new.log"));
+        }
     }
 
     #[test]
