@@ -41,7 +41,10 @@ pub enum StartError {
     AdminToken(#[from] TokenFileError),
     /// Certificate, key or client authorities of the public listener.
     #[error("server.tls: {0}")]
-    Tls(#[from] TlsFileError),
+    Tls(TlsFileError),
+    /// Certificate or key of the admin listener.
+    #[error("admin.tls: {0}")]
+    AdminTls(TlsFileError),
     /// Authorities, certificate or key of an upstream.
     #[error("upstream.{upstream}: {error}")]
     UpstreamTls {
@@ -104,7 +107,7 @@ pub struct Gateway {
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
     upstreams: JoinHandle<()>,
-    renewals: Option<JoinHandle<()>>,
+    renewals: Vec<JoinHandle<()>>,
     _watch: Watch,
 }
 
@@ -123,6 +126,8 @@ impl Gateway {
             admin: admin_listener.local_addr()?,
         };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
+        let admin_tls = config.admin.tls.as_ref().map(ListenerTls::read_admin).transpose()?;
+        let prefixes = config.credentials.prefixes();
         let grace_period = config.server.grace_period;
         raise_open_files();
         let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
@@ -145,7 +150,10 @@ impl Gateway {
         let fds = Arc::new(parking_lot::Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
-        let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&telemetry.metrics))).transpose()?;
+        let handshake = admin_tls.as_ref().map(ListenerTls::handshake);
+        let kept = tls.into_iter().chain(admin_tls);
+        let renewals = kept.map(|tls| tls.keep_fresh(Arc::clone(&telemetry.metrics)));
+        let renewals = renewals.collect::<io::Result<Vec<_>>>()?;
         let draining = Arc::new(AtomicBool::new(false));
         let status = parts::Status {
             replica: Arc::clone(&replica),
@@ -157,12 +165,8 @@ impl Gateway {
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
-        let router = admin::router(status, replica, token);
-        let admin = tokio::spawn(async move {
-            if let Err(error) = axum::serve(admin_listener, router).await {
-                tracing::error!("the admin listener ended: {error}");
-            }
-        });
+        let router = admin::router(status, replica, token, prefixes);
+        let admin = tokio::spawn(admin::serve(admin_listener, handshake, router));
         let upstreams = tokio::spawn(upstreams.maintain(conf));
         Ok(Self {
             addresses,
@@ -189,9 +193,7 @@ impl Gateway {
         };
         let _ = tokio::time::timeout(self.grace_period, drained).await;
         self.upstreams.abort();
-        if let Some(renewals) = &self.renewals {
-            renewals.abort();
-        }
+        self.renewals.iter().for_each(JoinHandle::abort);
         self.admin.abort();
         self.in_flight.count()
     }

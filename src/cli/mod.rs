@@ -12,6 +12,7 @@ mod import;
 mod input;
 mod install;
 mod list;
+mod openapi;
 mod operator;
 mod output;
 mod run;
@@ -82,6 +83,8 @@ enum Command {
     Operator(operator::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Print the OpenAPI document of the admin API
+    Openapi,
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -111,6 +114,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Openapi => openapi::run(),
         Command::Audit(audit) => audit.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),

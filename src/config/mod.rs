@@ -33,7 +33,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
-pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
 
@@ -154,7 +154,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
     let table = document::parse(text, report);
     let raw = raw::Document::read(&table, report);
     let server = Server::check(&raw.server, folder, report);
-    let admin = Admin::check(&raw.admin, &server.listen, report);
+    let admin = Admin::check(&raw.admin, &server.listen, folder, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();

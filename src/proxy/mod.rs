@@ -30,5 +30,7 @@ pub use health::{HealthCheck, Probe};
 pub use in_flight::InFlight;
 pub use leash::LeashBook;
 pub use service::{Parts, Recorder, StoreProxy};
-pub use tls::{ClientAuth, ClientVerifier, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener};
+pub use tls::{
+    ClientAuth, ClientVerifier, Handshake, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener,
+};
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};

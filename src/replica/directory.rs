@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::read;
 use super::reader::Replica;
+use super::write::{OperatorSummary, by_token};
 use crate::gate::{Directory, Unavailable};
 use crate::model::{
     AccessToken, App, AppId, ClientId, Installation, InstallationId, Store, StoreId, TokenDigest,
@@ -38,5 +39,16 @@ impl Directory for Replica {
     fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
         let read = || self.look_up(|conn| read::access_token(conn, digest));
         self.caches.access_tokens.read_through(digest, |key| *key, read)
+    }
+}
+
+impl Replica {
+    /// The operator with this token, from the file: who is one is not cached.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when it cannot be known.
+    pub fn operator(&self, token: &TokenDigest) -> Result<Option<OperatorSummary>, Unavailable> {
+        self.look_up(|conn| Ok(by_token(conn, token)?))
     }
 }

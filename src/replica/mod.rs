@@ -28,6 +28,7 @@ mod file;
 mod housekeeping;
 mod import;
 mod journal;
+mod once;
 mod pool;
 mod read;
 mod reader;
@@ -42,14 +43,16 @@ pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention}
 pub use file::OpenError;
 pub use import::{Imported, Progress};
 pub use journal::Position;
+pub use once::{Once, Repeated};
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
 pub use wake::NotEnforced;
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
-    NewApp, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
-    StoreSummary, Swept, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator,
+    InstallationFilter, InstallationSummary, IssuedToken, NewApp, OperatorSummary, Page, Prefixes,
+    Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, WriteError,
+    Writer,
 };
 
 #[cfg(test)]

@@ -193,8 +193,8 @@ CREATE TABLE operators (
 ) STRICT;
 ";
 
-/// Who changed what. Entries are never changed; old ones go as a whole. And what the lists of the admin
-/// API need: installations of a store, in the order of their numbers.
+/// Who changed what: entries are never changed, old ones go as a whole. Which calls were carried out. And
+/// what the lists of the admin API need: installations of a store, in the order of their numbers.
 const AUDIT: &str = r"
 CREATE TABLE audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -211,6 +211,18 @@ CREATE INDEX audit_subjects ON audit (subject);
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
     SELECT RAISE(ABORT, 'entries of the audit record are not changed');
 END;
+
+CREATE TABLE idempotency_keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- HMACs and digests of what the caller sent.
+    key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32),
+    call_hash BLOB NOT NULL CHECK (length(call_hash) = 32),
+    subject TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    -- Sealed; NULL: not kept (any more).
+    answer BLOB CHECK (length(answer) <= 1048576)
+) STRICT;
+CREATE INDEX idempotency_answers ON idempotency_keys (at) WHERE answer IS NOT NULL;
 
 CREATE INDEX installations_of_stores ON installations (store_id);
 ";

@@ -3,6 +3,7 @@
 //! Pingora, given the same files, would panic.
 
 mod client;
+mod handshake;
 mod listener;
 mod pem;
 mod server;
@@ -10,6 +11,7 @@ mod subject;
 mod upstream;
 
 pub use client::{ClientAuth, ClientVerifier};
+pub use handshake::Handshake;
 pub use listener::listener;
 pub use server::{Renewal, ServerCertificate};
 pub use upstream::UpstreamTls;
