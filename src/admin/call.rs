@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::edge::Edge;
+use super::edge::{Peer, RequestId};
 use super::refused::Refused;
 use super::{Control, MAX_BODY};
 use crate::model::{Permission, Secret, TokenDigest};
@@ -68,13 +68,15 @@ impl FromRequest<Arc<Control>> for Call {
 
     async fn from_request(request: Request, control: &Arc<Control>) -> Result<Self, Refused> {
         let (head, body) = request.into_parts();
-        let edge =
-            head.extensions.get::<Edge>().ok_or_else(|| Refused::Unavailable("No peer.".to_owned()))?;
+        let (peer, id) = (head.extensions.get::<Peer>(), head.extensions.get::<RequestId>());
+        let (Some(peer), Some(RequestId(id))) = (peer, id) else {
+            return Err(Refused::Unavailable("The peer is not known.".to_owned()));
+        };
         let token = bearer(&head.headers)?;
         let digest = TokenDigest::of(token.expose().as_bytes());
-        let operator = operator(control, &token, &digest, edge.peer)?;
+        let operator = operator(control, &token, &digest, peer.address)?;
         let who = operator.as_ref().map_or("admin", |operator| &operator.name);
-        let actor = Actor::caller(who, edge.peer, &edge.request_id);
+        let actor = Actor::caller(who, peer.address, id);
         let key = idempotency_key(&head.headers)?;
         let body = read(body).await?;
         let once = key.map(|key| {
@@ -95,7 +97,7 @@ async fn read(body: axum::body::Body) -> Result<Bytes, Refused> {
 
 impl Call {
     /// The body, or `{}` where there is none.
-    fn parse<T: DeserializeOwned>(&self) -> Result<T, Refused> {
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Refused> {
         let body = if self.body.trim_ascii().is_empty() { b"{}" } else { &self.body[..] };
         serde_json::from_slice(body)
             .map_err(|error| Refused::Invalid(format!("Malformed body: {}.", quoteless(&error.to_string()))))
@@ -113,6 +115,16 @@ impl Call {
         match &self.operator {
             Some(operator) if !operator.may(permission) => Err(Refused::Forbidden(permission)),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses everybody but the holder of `admin.token`: what the process does is not an operator's.
+    pub(super) fn owner(&self) -> Result<&Control, Refused> {
+        match self.operator {
+            None => Ok(&self.control),
+            Some(_) => {
+                Err(Refused::NotYours("This needs the token in admin.token, beside the replica.".to_owned()))
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! What happens to every request of the admin listener: its id, the plainness of its path, and the body
-//! of a refusal, in which the id stands.
+//! What happens to every request of the admin listener: its id, and the body of a refusal, in which the
+//! id stands.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,42 +12,31 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 
 use super::Control;
-use super::refused::{Refusal, Refused};
+use super::refused::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest request id that is taken over, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
-/// The other end of a connection, which the listener puts in.
+/// The other end of a connection, which the listener puts into each of its requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PeerAddress(pub(super) IpAddr);
-
-/// Where a request came from, and how it is called.
-#[derive(Debug, Clone)]
-pub(super) struct Edge {
-    pub(super) peer: IpAddr,
-    pub(super) request_id: String,
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) has_tls: bool,
 }
+
+/// How a request is called.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
 
 /// The outermost layer.
 pub(super) async fn pass(State(control): State<Arc<Control>>, mut request: Request, next: Next) -> Response {
     let request_id = request_id(request.headers());
     let path = request.uri().path();
     let counted = path.starts_with("/admin/") || path.starts_with("/api/");
-    let mut response = match request.extensions().get::<PeerAddress>() {
-        Some(PeerAddress(peer)) if is_plain(path) => {
-            let edge = Edge { peer: *peer, request_id: request_id.clone() };
-            request.extensions_mut().insert(edge);
-            next.run(request).await
-        }
-        Some(_) => Refused::Invalid(
-            "The path must be written plainly: without percent signs, empty segments and dot segments."
-                .to_owned(),
-        )
-        .into_response(),
-        None => Refused::Unavailable("The peer is not known.".to_owned()).into_response(),
-    };
+    request.extensions_mut().insert(RequestId(request_id.clone()));
+    let mut response = next.run(request).await;
     let refusal = response.extensions_mut().remove::<Refusal>();
     if counted {
         let code = refusal.as_ref().map_or("", |refusal| refusal.code);
@@ -67,19 +56,6 @@ pub(super) async fn pass(State(control): State<Arc<Control>>, mut request: Reque
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
-}
-
-/// Whether a path has one reading only. No name in a path of ours needs an escape, so that what is
-/// refused here could only be an attempt to have a path judged as one thing and served as another.
-fn is_plain(path: &str) -> bool {
-    let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
-    path == "/"
-        || segments.is_some_and(|mut segments| {
-            segments.all(|segment| {
-                !matches!(segment, "" | "." | "..")
-                    && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:".contains(&b))
-            })
-        })
 }
 
 /// The caller's, if it is a usable one; a new one otherwise.
@@ -103,32 +79,6 @@ fn new_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_plain_or_refused() {
-        for path in ["/", "/healthz", "/admin/v1/apps/sx_app_1.~-", "/api/apps/7/rotate-secret"] {
-            assert!(is_plain(path), "{path}");
-        }
-        let refused = [
-            "",
-            "*",
-            "admin",
-            "/%61dmin/v1/stores",
-            "/admin%2fv1/stores",
-            "/admin/v1/operators/%31",
-            "/admin/v1/../v1/stores",
-            "/./healthz",
-            "//healthz",
-            "/healthz/",
-            "/admin//v1",
-            "/admin\\v1",
-            "/admin/v1/stores;x=1",
-            "/admin/v1/é",
-        ];
-        for path in refused {
-            assert!(!is_plain(path), "{path}");
-        }
-    }
 
     #[test]
     fn request_ids_are_taken_over_or_made() {

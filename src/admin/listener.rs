@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::edge::PeerAddress;
+use super::edge::Peer;
 use crate::proxy::Handshake;
 
 /// Connections at a time. Further ones wait to be accepted.
@@ -57,7 +57,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Handshake>, router: Router
         };
         let (tls, router) = (tls.clone(), router.clone());
         connections.spawn(async move {
-            connection(stream, tls, router, peer.ip().to_canonical()).await;
+            connection(stream, tls, router, peer.ip()).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -69,7 +69,8 @@ fn is_of_a_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, tls: Option<Handshake>, router: Router, peer: IpAddr) {
+async fn connection(stream: TcpStream, tls: Option<Handshake>, router: Router, address: IpAddr) {
+    let peer = Peer { address: address.to_canonical(), has_tls: tls.is_some() };
     let _ = stream.set_nodelay(true); // of no consequence where it fails
     match tls {
         None => requests(stream, router, peer).await,
@@ -82,11 +83,11 @@ async fn connection(stream: TcpStream, tls: Option<Handshake>, router: Router, p
     }
 }
 
-async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, peer: IpAddr) {
+async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, peer: Peer) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(PeerAddress(peer));
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let served = http1::Builder::new()

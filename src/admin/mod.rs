@@ -2,9 +2,10 @@
 //! that the public one can never be routed to.
 //!
 //! Handlers parse, call and encode; the rules are the replica's. Each stands beside its description, from
-//! which the OpenAPI document is made (`openapi.rs`), and takes a [`call::Call`], which exists only for a
+//! which the OpenAPI document is made (`openapi.rs`), and takes a `Call` (`call.rs`), which exists only for a
 //! caller who is known.
 
+mod admission;
 mod apps;
 mod audit;
 mod call;
@@ -16,6 +17,7 @@ mod listener;
 mod openapi;
 mod operators;
 mod refused;
+mod reload;
 mod stores;
 mod token_file;
 mod tokens;
@@ -23,6 +25,7 @@ mod words;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Router;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi as _;
@@ -35,6 +38,7 @@ use crate::replica::{Actor, Prefixes, Replica, Writer};
 use crate::telemetry::Metrics;
 pub use listener::serve;
 use refused::Refused;
+pub use reload::{ReloadReport, ReloadRequest, ReloadResult};
 pub use token_file::{TokenFile, TokenFileError};
 
 /// The largest body that the API takes, in bytes.
@@ -48,12 +52,19 @@ const TURNS: usize = 8;
 const FAILURES: Rate = Rate { burst: 20, per_second: 0.2 };
 
 /// What the admin listener asks of the gateway.
+#[async_trait]
 pub trait Status: Send + Sync + 'static {
     /// Why requests should not be sent here now; empty: they may be.
     fn reasons_not_ready(&self) -> Vec<String>;
 
     /// The metrics, brought up to date.
     fn metrics(&self) -> &Metrics;
+
+    /// How what is made here begins, by the configuration in force.
+    fn prefixes(&self) -> Prefixes;
+
+    /// Puts the configuration file in force; `None` where the request means another one.
+    async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport>;
 }
 
 /// What the handlers work with.
@@ -61,7 +72,6 @@ pub(crate) struct Control {
     status: Box<dyn Status>,
     replica: Arc<Replica>,
     token: TokenFile,
-    prefixes: Prefixes,
     failures: FailureBudgets,
     turns: Arc<Semaphore>,
 }
@@ -69,19 +79,20 @@ pub(crate) struct Control {
 impl Control {
     fn writer(&self, actor: Actor) -> Result<Writer, Refused> {
         let writer = self.replica.writer(actor).map_err(|error| Refused::Unavailable(error.to_string()))?;
-        Ok(writer.with_prefixes(self.prefixes.clone()))
+        Ok(writer.with_prefixes(self.status.prefixes()))
     }
 }
 
-/// The admin listener's routes. What it makes begins with `prefixes`.
-pub fn router(status: impl Status, replica: Arc<Replica>, token: TokenFile, prefixes: Prefixes) -> Router {
+/// The admin listener's routes.
+pub fn router(status: impl Status, replica: Arc<Replica>, token: TokenFile) -> Router {
     let failures = FailureBudgets::new(FailureSettings { per_address: Some(FAILURES), per_client: None });
     let turns = Arc::new(Semaphore::new(TURNS));
-    let control = Arc::new(Control { status: Box::new(status), replica, token, prefixes, failures, turns });
+    let control = Arc::new(Control { status: Box::new(status), replica, token, failures, turns });
     let (router, _) = described().split_for_parts();
     router
         .fallback(|| async { Refused::NotFound("No such resource.".to_owned()) })
         .method_not_allowed_fallback(|| async { Refused::MethodNotAllowed })
+        .layer(axum::middleware::from_fn(admission::admit))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&control), edge::pass))
         .with_state(control)
 }
@@ -119,4 +130,5 @@ fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(operators::show, operators::remove))
         .routes(routes!(operators::set_permissions))
         .routes(routes!(audit::list))
+        .routes(routes!(reload::reload))
 }

@@ -32,6 +32,8 @@ pub(super) enum Refused {
     /// It was done before.
     Repeated(Box<Repeated>),
     KeyReused(String),
+    /// The request is for another host (RFC 9110 section 15.5.20).
+    Misdirected,
     /// Too many failed attempts; to be tried again after this time.
     TooMany(Duration),
     /// The replica cannot be used now.
@@ -40,7 +42,7 @@ pub(super) enum Refused {
 
 /// Statuses and codes that the API answers with, for the documentation.
 #[cfg(test)]
-pub(super) const CODES: [(u16, &str); 13] = [
+pub(super) const CODES: [(u16, &str); 14] = [
     (400, "invalid_request"),
     (401, "missing_token"),
     (401, "invalid_token"),
@@ -51,6 +53,7 @@ pub(super) const CODES: [(u16, &str); 13] = [
     (409, "conflict"),
     (409, "already_done"),
     (413, "invalid_request"),
+    (421, "misdirected_request"),
     (422, "idempotency_key_reused"),
     (429, "rate_limit_exceeded"),
     (503, "service_unavailable"),
@@ -121,6 +124,11 @@ impl Refused {
                 (StatusCode::CONFLICT, "already_done", message)
             }
             Self::KeyReused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", why),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                own("Use the listener's address or localhost as Host."),
+            ),
             Self::TooMany(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limit_exceeded",
@@ -163,11 +171,14 @@ impl From<WriteError> for Refused {
             | WriteError::NoStore(_)
             | WriteError::NoOperator(_)
             | WriteError::NoInstallation(_)
-            | WriteError::NoToken => Self::NotFound(sentence(&text)),
+            | WriteError::NoToken
+            | WriteError::NoUser(_) => Self::NotFound(sentence(&text)),
             WriteError::AppExists(_)
             | WriteError::StoreExists(_)
             | WriteError::DomainTaken(_)
             | WriteError::OperatorExists(_)
+            | WriteError::UserExists(_)
+            | WriteError::EmailTaken(_)
             | WriteError::NotInstalled { .. }
             | WriteError::NoSigningKey(_) => Self::Conflict(sentence(&text)),
             WriteError::Malformed { .. } | WriteError::Line { .. } | WriteError::Input { .. } => {
@@ -220,6 +231,7 @@ mod tests {
             Refused::Conflict(String::new()),
             Refused::Repeated(Box::new(Repeated { subject: String::new(), answer: None })),
             Refused::KeyReused(String::new()),
+            Refused::Misdirected,
             Refused::TooMany(Duration::ZERO),
             Refused::Unavailable(String::new()),
         ];

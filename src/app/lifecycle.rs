@@ -1,13 +1,13 @@
 //! Start, serve, stop.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use parking_lot::Mutex;
 use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -17,8 +17,10 @@ use tokio::task::JoinHandle;
 
 use super::listener_tls::ListenerTls;
 use super::parts::{self, Parts};
+use super::reload::{Fixed, Kept, Reloader};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::Config;
+use crate::model::Timestamp;
 use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
 
@@ -100,13 +102,14 @@ pub struct Addresses {
 pub struct Gateway {
     /// Where it listens.
     pub addresses: Addresses,
-    grace_period: Duration,
+    reloader: Arc<Reloader>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     in_flight: Arc<InFlight>,
     proxy: JoinHandle<()>,
-    admin: JoinHandle<()>,
-    upstreams: JoinHandle<()>,
+    /// On the admin listener's address and, with TLS, on that of the commands.
+    admin: Vec<JoinHandle<()>>,
+    reloads: JoinHandle<()>,
     renewals: Vec<JoinHandle<()>>,
     _watch: Watch,
 }
@@ -127,12 +130,20 @@ impl Gateway {
         };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let admin_tls = config.admin.tls.as_ref().map(ListenerTls::read_admin).transpose()?;
-        let prefixes = config.credentials.prefixes();
-        let grace_period = config.server.grace_period;
+        // The commands speak no TLS. They are told this address by the socket beside the replica.
+        let for_commands = admin_tls.as_ref().map(|_| bind((Ipv4Addr::LOCALHOST, 0).into())).transpose()?;
+        let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
+        let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
+        let hangup = signal(SignalKind::hangup())?;
         raise_open_files();
-        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
+        let Parts { door, engines, builder, places, leashes, replica, checker, in_flight } =
             parts::build(config).await?;
+        let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
+        replica.announce(match &for_commands {
+            Some(listener) => listener.local_addr()?,
+            None => addresses.admin,
+        });
         let watch = replica.watch()?;
 
         let mut service = Service::new("storegate".to_owned(), door);
@@ -147,36 +158,56 @@ impl Gateway {
             }
         }
         let (stop, stopped) = watch::channel(false);
-        let fds = Arc::new(parking_lot::Mutex::new(fds));
+        let fds = Arc::new(Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
         let handshake = admin_tls.as_ref().map(ListenerTls::handshake);
-        let kept = tls.into_iter().chain(admin_tls);
-        let renewals = kept.map(|tls| tls.keep_fresh(Arc::clone(&telemetry.metrics)));
+        let certificate = tls.as_ref().map(ListenerTls::certificate);
+        let renewals = tls.into_iter().chain(admin_tls).map(|tls| tls.keep_fresh(Arc::clone(&metrics)));
         let renewals = renewals.collect::<io::Result<Vec<_>>>()?;
+        engines.current().upstreams.start(&checker);
+        metrics.reloads.started(&source.checksum, Timestamp::now());
+        let reloader = Arc::new(Reloader {
+            file: source.path,
+            engines: Arc::clone(&engines),
+            builder,
+            checker,
+            places: Arc::clone(&places),
+            certificate,
+            fixed,
+            kept: Mutex::new(kept),
+            tried: tokio::sync::Mutex::new(source.checksum),
+            reloads_on_change: AtomicBool::new(reloads_on_change),
+        });
+        let reloads = tokio::spawn(Arc::clone(&reloader).watch(hangup));
         let draining = Arc::new(AtomicBool::new(false));
         let status = parts::Status {
             replica: Arc::clone(&replica),
-            telemetry,
+            metrics,
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
-            upstreams: Arc::clone(&upstreams),
+            engines,
+            reloader: Arc::clone(&reloader),
             draining: Arc::clone(&draining),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
-        let router = admin::router(status, replica, token, prefixes);
-        let admin = tokio::spawn(admin::serve(admin_listener, handshake, router));
-        let upstreams = tokio::spawn(upstreams.maintain(conf));
+        let router = admin::router(status, replica, token);
+        let mut admin = Vec::new();
+        if let Some(listener) = for_commands {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            admin.push(tokio::spawn(admin::serve(listener, None, router.clone())));
+        }
+        admin.push(tokio::spawn(admin::serve(admin_listener, handshake, router)));
         Ok(Self {
             addresses,
-            grace_period,
+            reloader,
             draining,
             stop,
             in_flight,
             proxy,
             admin,
-            upstreams,
+            reloads,
             renewals,
             _watch: watch,
         })
@@ -191,10 +222,10 @@ impl Gateway {
             let _ = (&mut self.proxy).await;
             self.in_flight.drained().await;
         };
-        let _ = tokio::time::timeout(self.grace_period, drained).await;
-        self.upstreams.abort();
-        self.renewals.iter().for_each(JoinHandle::abort);
-        self.admin.abort();
+        let _ = tokio::time::timeout(self.reloader.grace_period(), drained).await;
+        self.reloads.abort();
+        self.reloader.end();
+        self.renewals.iter().chain(&self.admin).for_each(JoinHandle::abort);
         self.in_flight.count()
     }
 }

@@ -5,9 +5,11 @@ mod app;
 mod audit;
 mod change;
 mod check;
+mod config;
 mod demo;
 mod explain;
 mod failure;
+mod gateways;
 mod import;
 mod input;
 mod install;
@@ -15,10 +17,12 @@ mod list;
 mod openapi;
 mod operator;
 mod output;
+mod reload;
 mod run;
 mod session;
 mod store;
 mod token;
+mod user;
 mod when;
 
 use std::path::PathBuf;
@@ -62,6 +66,11 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
+    /// Put the changed configuration in force in the running gateway; a bad one changes nothing
+    Reload(reload::Arguments),
+    /// The configuration: what is in force, and its JSON Schema
+    #[command(subcommand)]
+    Config(config::Command),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
     Store(store::Command),
@@ -85,6 +94,9 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the OpenAPI document of the admin API
     Openapi,
+    /// Users: customers and merchants who sign in
+    #[command(subcommand)]
+    User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -107,6 +119,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Run => run::run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
+        Command::Reload(reload) => reload.run(config, output),
+        Command::Config(command) => command.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),
         Command::Install(install) => install.run(config, output),
@@ -116,6 +130,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Operator(command) => command.run(config, output),
         Command::Openapi => openapi::run(),
         Command::Audit(audit) => audit.run(config, output),
+        Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::diagnostic::{did_you_mean, quoted};
 use super::document::{text, texts, wrong_type};
+use super::keys::Form;
 use super::limits;
 use super::raw;
 use super::report::{Finding, Report};
@@ -128,9 +129,12 @@ impl<'u> Targets<'u> {
         let listed = || names().take(10).map(quoted).collect::<Vec<_>>().join(", ");
         let none = "no upstream is configured";
         let section = "write a section\n[upstream.api]\nservers = [\"http://127.0.0.1:9000\"]";
-        let finding = match (&raw.upstream, self.upstreams) {
+        let finding = match (raw.upstream.as_ref(), self.upstreams) {
             (None, _) if raw.has_upstream => return None,
-            (None, [_]) => return Some(0),
+            (None, [only]) => {
+                report.keys().derive(raw.span.start, "upstream", (&*only.name).into());
+                return Some(0);
+            }
             (Some(_), []) | (None, []) => {
                 let span = raw.upstream.as_ref().map_or(raw.span.clone(), Spanned::span);
                 Finding::error(span, none).help(section.to_owned())
@@ -165,7 +169,7 @@ fn unusable(error: &RouteError, places: &[Range<usize>]) -> Finding {
     }
 }
 
-fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> raw::Text<'d> {
+fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> Option<Spanned<&'d str>> {
     let given = raw.path.as_ref()?;
     if given.get_ref().len() > LONGEST_PATH {
         report.push(Finding::error(given.span(), format!("this path is longer than {LONGEST_PATH} bytes")));
@@ -177,6 +181,8 @@ fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> raw::Text<'d> {
 fn platform(raw: &raw::Route<'_>, report: &Report) {
     const OURS: &str = "selorax";
     const LATER: [&str; 4] = ["shopify", "elasticpath", "tiki", "standard"];
+    report.form(raw.platform.key, || Form::Word([OURS].as_slice().into()));
+    report.holds_by_default(raw.platform.key, OURS);
     let Some(given) = raw.platform.as_ref().filter(|given| *given.get_ref() != OURS) else { return };
     let name = *given.get_ref();
     report.push(if LATER.contains(&name) {
@@ -219,8 +225,9 @@ enum Auth {
 fn auth(raw: &raw::Route<'_>, report: &Report) -> Option<Auth> {
     const EXPECTED: &str =
         r#"a list of "bearer", "session" and "client_credentials", or "public", or "upstream""#;
+    report.holds_by_default(raw.auth.key, Kind::ALL.map(Kind::name).to_vec());
     // Every credential that the gateway knows, never none.
-    let Some(value) = raw.auth else { return Some(Auth::Kinds(Kinds::all())) };
+    let Some(value) = *raw.auth else { return Some(Auth::Kinds(Kinds::all())) };
     let finding = match (value.get_ref(), text(value).map(Spanned::into_inner)) {
         (_, Some("public")) => return Some(Auth::Public),
         (_, Some("upstream")) => return Some(Auth::Upstream),
@@ -268,7 +275,7 @@ fn kind(given: &Spanned<&str>, report: &Report) -> Option<Kind> {
 /// The methods, `Some(None)` for all; `None` where they were refused.
 #[expect(clippy::option_option, reason = "refused is not the same as all")]
 fn methods(raw: &raw::Route<'_>, report: &Report) -> Option<Option<Box<[Method]>>> {
-    let Some(given) = &raw.methods else { return (!raw.has_methods).then_some(None) };
+    let Some(given) = raw.methods.as_ref() else { return (!raw.has_methods).then_some(None) };
     if given.get_ref().is_empty() {
         let finding = Finding::error(given.span(), "a route without methods serves nothing");
         report.push(finding.help("remove `methods` to serve all".to_owned()).whole_file());

@@ -26,7 +26,7 @@ pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -
             Some(ScopeRules { read: list.clone(), write: list })
         }
         raw::Scopes::Split { span, read, write } => {
-            let side = |name: &str, value: &raw::Any<'_>| match value {
+            let side = |name: &str, value: &raw::Any<'_>| match **value {
                 Some(value) => list(value, &format!("route.scopes.{name}"), names, report),
                 None => {
                     report.push(
@@ -47,9 +47,13 @@ pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -
 /// `read:{resource}`, all else `write:{resource}`); none otherwise, which deserves a warning.
 fn default(route: Range<usize>, names: &[&str], report: &Report) -> ScopeRules {
     let template = |text: &str| ScopeTemplate::parse(text, names).map(|one| Box::from([one]));
-    if let (Ok(read), Ok(write)) = (template("read:{resource}"), template("write:{resource}")) {
+    const READ: &str = "read:{resource}";
+    const WRITE: &str = "write:{resource}";
+    if let (Ok(read), Ok(write)) = (template(READ), template(WRITE)) {
+        report.keys().derive(route.start, "scopes", serde_json::json!({ "read": READ, "write": WRITE }));
         return ScopeRules { read, write };
     }
+    report.keys().derive(route.start, "scopes", "none".into());
     report.push(
         Finding::warning(route, "this route demands no scope: every installed app may call it").help(
             "name the scopes, such as scopes = \"billing\", or say so with scopes = \"none\"".to_owned(),

@@ -12,12 +12,15 @@ mod record;
 mod scope;
 mod secret;
 mod time;
+mod user;
 
 pub use cidr::AddressList;
 pub use duration::parse_duration;
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
 pub use last_use::LastUse;
 pub use permission::Permission;
+#[cfg(test)]
+pub(crate) use record::COMPARISONS;
 pub use record::{
     AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
     SecretMatch, SessionKey, Store, StoreStatus,
@@ -25,3 +28,4 @@ pub use record::{
 pub use scope::{MalformedScope, ScopeSet};
 pub use secret::{Secret, TokenDigest};
 pub use time::Timestamp;
+pub use user::{Email, Membership, PasswordHash, Profile, Subject, User, UserKind, UserStatus};

@@ -8,6 +8,7 @@ mod attempt;
 mod balance;
 mod context;
 mod door;
+mod engine;
 mod forwarded;
 mod grpc;
 mod health;
@@ -25,12 +26,14 @@ pub use attempt::MOST_ATTEMPTS;
 pub use balance::{Balance, Ejection, MOST_SERVERS};
 pub use context::{Outcome, Record};
 pub use door::{Door, DoorLimits};
+pub use engine::{Engine, Engines};
 pub use forwarded::RequestIds;
-pub use health::{HealthCheck, Probe};
+pub use health::{Checker, HealthCheck, Probe};
 pub use in_flight::InFlight;
 pub use leash::LeashBook;
 pub use service::{Parts, Recorder, StoreProxy};
 pub use tls::{
-    ClientAuth, ClientVerifier, Handshake, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener,
+    ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate, TlsFileError, UpstreamTls,
+    listener,
 };
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};

@@ -99,13 +99,25 @@ pub enum Action {
     SetPermissions,
     /// An operator was removed.
     RemoveOperator,
+    /// A user was added.
+    AddUser,
+    /// A merchant came to belong to a store, or to be something else there.
+    JoinStore,
+    /// A merchant left a store.
+    LeaveStore,
+    /// A user's password was set.
+    SetPassword,
+    /// A user may sign in again.
+    EnableUser,
+    /// A user may sign in no longer.
+    DisableUser,
     /// Records were taken over.
     Import,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::AddStore,
         Self::SuspendStore,
         Self::ResumeStore,
@@ -122,6 +134,12 @@ impl Action {
         Self::AddOperator,
         Self::SetPermissions,
         Self::RemoveOperator,
+        Self::AddUser,
+        Self::JoinStore,
+        Self::LeaveStore,
+        Self::SetPassword,
+        Self::EnableUser,
+        Self::DisableUser,
         Self::Import,
     ];
 
@@ -144,6 +162,12 @@ impl Action {
             Self::AddOperator => "operator.add",
             Self::SetPermissions => "operator.set_permissions",
             Self::RemoveOperator => "operator.remove",
+            Self::AddUser => "user.add",
+            Self::JoinStore => "user.join",
+            Self::LeaveStore => "user.leave",
+            Self::SetPassword => "user.set_password",
+            Self::EnableUser => "user.enable",
+            Self::DisableUser => "user.disable",
             Self::Import => "import",
         }
     }

@@ -34,6 +34,7 @@ mod read;
 mod reader;
 mod schema;
 mod seal;
+mod users;
 mod uses;
 mod wake;
 mod watch;
@@ -46,13 +47,13 @@ pub use journal::Position;
 pub use once::{Once, Repeated};
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
-pub use wake::NotEnforced;
+pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
     AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator,
-    InstallationFilter, InstallationSummary, IssuedToken, NewApp, OperatorSummary, Page, Prefixes,
-    Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, WriteError,
-    Writer,
+    InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewUser, OperatorSummary, Page, Prefixes,
+    Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, UserStore,
+    UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

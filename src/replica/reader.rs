@@ -9,6 +9,7 @@
 //! connections and then clears the caches: from then on every look-up is a miss, and every miss is
 //! [`Unavailable`], until a sound file is there again.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -104,6 +105,8 @@ pub struct Replica {
     complaints: Complaints,
     uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
+    /// Where this process is administered, for commands that ask.
+    admin: OnceLock<SocketAddr>,
 }
 
 /// Where the journal was followed to, on a connection of its own.
@@ -152,6 +155,7 @@ impl Replica {
             complaints: Complaints::default(),
             uses: Uses::default(),
             on_enforced: OnceLock::new(),
+            admin: OnceLock::new(),
             path,
             options,
             sealer,
@@ -162,6 +166,15 @@ impl Replica {
     /// of journal entries to which that time applies. Only the first hook counts.
     pub fn on_enforced(&self, hook: impl Fn(Duration, usize) + Send + Sync + 'static) {
         let _ = self.on_enforced.set(Box::new(hook));
+    }
+
+    /// Has commands told where this process is administered. The first call counts.
+    pub fn announce(&self, admin: SocketAddr) {
+        let _ = self.admin.set(admin);
+    }
+
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.admin.get().copied()
     }
 
     /// Puts every change in force that was committed before the call, and gives the position reached.

@@ -1,7 +1,7 @@
 //! TLS of the admin listener.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::common::{Gateway, Place, RecordingUpstream, Settings, wait_until};
@@ -42,9 +42,16 @@ fn it_may_listen_anywhere_with_a_certificate() {
     assert_eq!(kept.ask(&get("/healthz", "x")).unwrap().status, 200);
     assert_eq!(kept.ask(&get("/admin/v1/stores", token.trim())).unwrap().status, 200);
     assert_eq!(kept.ask(&get("/admin/v1/stores", "x")).unwrap().code(), "invalid_token");
+    let named = format!("GET /healthz HTTP/1.1\r\nHost: {NAME}\r\n\r\n");
+    assert_eq!(kept.ask(named.as_bytes()).unwrap().status, 200, "the certificate's name");
     let metrics = kept.ask(&get("/metrics", "x")).unwrap().text();
     let expiry = r#"storegate_tls_certificate_expiry_timestamp_seconds{listener="admin"} "#;
     assert!(metrics.contains(expiry), "{metrics}");
+
+    // The commands have a port of their own, on this machine.
+    let reloaded = gateway.place.json(&["reload"]);
+    let local: SocketAddr = reloaded["gateways"][0]["admin"].as_str().unwrap().parse().unwrap();
+    assert!(local.ip().is_loopback() && local != gateway.admin, "{local}");
 
     // Another authority's client, a client that speaks no TLS, one that asks for another protocol, and one
     // that says nothing.

@@ -13,7 +13,7 @@ mod upstream;
 pub use client::{ClientAuth, ClientVerifier};
 pub use handshake::Handshake;
 pub use listener::listener;
-pub use server::{Renewal, ServerCertificate};
+pub use server::{OtherFiles, Renewal, ServerCertificate};
 pub use upstream::UpstreamTls;
 
 pub(super) use client::ClientCertificate;

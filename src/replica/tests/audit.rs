@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 
 use super::super::housekeeping::{Walked, tidy};
+use super::super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::*;
-use crate::model::{AppStatus, Permission, StoreStatus, TokenDigest};
+use crate::model::{AppStatus, PasswordHash, Permission, StoreStatus, TokenDigest, UserStatus};
 
 fn entries(fixture: &Fixture) -> Vec<AuditEntry> {
     fixture.writer().audit(&AuditFilter::default(), Page::ALL).unwrap()
@@ -132,6 +133,31 @@ fn every_change_leaves_one_entry_and_no_secret() {
         }),
         ("remove_operator", Action::RemoveOperator, "operator:ada".into(), {
             Box::new(|w| none(w.remove_operator("ada")))
+        }),
+        ("add_user", Action::AddUser, "merchant:7".into(), {
+            Box::new(|w| {
+                done(w.add_user(&users::user("merchant:7", "rahim@example.com", Some("owner"))));
+                vec![Secret::new(users::HASH.into())]
+            })
+        }),
+        ("join_store", Action::JoinStore, "merchant:7".into(), {
+            Box::new(|w| none(w.join_store(users::subject("merchant:7"), store(22), "staff")))
+        }),
+        ("set_password", Action::SetPassword, "merchant:7".into(), {
+            Box::new(|w| {
+                let hash = PasswordHash::parse(users::HASH).unwrap();
+                done(w.set_password(users::subject("merchant:7"), &hash));
+                vec![Secret::new(users::HASH.into())]
+            })
+        }),
+        ("set_user_status", Action::DisableUser, "merchant:7".into(), {
+            Box::new(|w| none(w.set_user_status(users::subject("merchant:7"), UserStatus::Disabled)))
+        }),
+        ("set_user_status", Action::EnableUser, "merchant:7".into(), {
+            Box::new(|w| none(w.set_user_status(users::subject("merchant:7"), UserStatus::Active)))
+        }),
+        ("leave_store", Action::LeaveStore, "merchant:7".into(), {
+            Box::new(|w| none(w.leave_store(users::subject("merchant:7"), store(22))))
         }),
         ("import", Action::Import, "replica".into(), {
             Box::new(|w| {
@@ -285,14 +311,24 @@ fn old_entries_go_and_none_is_changed() {
     assert_eq!(count(), 0);
 }
 
+/// However old a file is, the first writer brings it up to date and keeps what is in it.
 #[test]
-fn a_replica_of_before_gets_the_table() {
-    let fixture = Fixture::new();
-    let stranger = fixture.stranger();
-    stranger
-        .execute_batch("DROP TABLE audit; DROP TABLE idempotency_keys; DROP INDEX installations_of_stores; PRAGMA user_version = 2")
-        .unwrap();
-    drop(stranger);
-    done(fixture.writer().set_store_status(store(22), StoreStatus::Suspended));
-    assert_eq!(entries(&fixture).len(), 1);
+fn a_replica_of_any_age_gets_the_newest_tables() {
+    for age in 1..MIGRATIONS.len() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("storegate.db");
+        let old = rusqlite::Connection::open(&path).unwrap();
+        for migration in &MIGRATIONS[..age] {
+            old.execute_batch(migration).unwrap();
+        }
+        old.execute_batch("INSERT INTO stores VALUES (22, 'Dhaka', NULL, NULL, 'active', 1)").unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", i64::try_from(age).unwrap()).unwrap();
+        drop(old);
+        let mut writer = Writer::open(&path, None).unwrap();
+        done(writer.set_store_status(store(22), StoreStatus::Suspended));
+        let entries = writer.audit(&AuditFilter::default(), Page::ALL).unwrap();
+        assert_eq!(entries.len(), 1, "made by the first {age} migrations");
+        assert_eq!(writer.stores(Page::ALL).unwrap()[0].name, "Dhaka");
+    }
 }

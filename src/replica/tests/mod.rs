@@ -9,6 +9,7 @@ mod importing;
 mod once;
 mod operators;
 mod stress;
+mod users;
 mod writing;
 
 use std::cell::RefCell;

@@ -10,6 +10,7 @@ mod operators;
 mod secrets;
 mod stores;
 mod tokens;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub use operators::{Claim, CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept, TokenSummary};
+pub(super) use users::number as user_number;
+pub use users::{NewUser, UserStore, UserSummary};
 
 use super::audit::{Actor, Deed};
 use super::delay;
@@ -33,7 +36,7 @@ use super::once::{Once, Repeated};
 use super::reader::Replica;
 use super::seal::{self, Sealer};
 use super::wake::{self, NotEnforced};
-use crate::model::{ClientId, Permission, Secret, StoreId, Timestamp};
+use crate::model::{ClientId, Permission, Secret, StoreId, Subject, Timestamp, UserKind};
 
 /// Why a change was not made. The texts name the thing and what to do; none holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,15 @@ pub enum WriteError {
     /// Too many idempotency keys are remembered.
     #[error("too many idempotency keys are remembered; each is for a day")]
     TooManyKeys,
+    /// No user has this subject.
+    #[error("there is no user {0}; `storegate user list` shows them")]
+    NoUser(Subject),
+    /// The subject is taken.
+    #[error("the user {0} exists already; `storegate user list` shows it")]
+    UserExists(Subject),
+    /// Another user has the email address, among those whom it has to tell apart.
+    #[error("another {} has this email address{}", .0.name(), match .0 { UserKind::Customer => " in this store", UserKind::Merchant => "" })]
+    EmailTaken(UserKind),
     /// A value cannot be taken.
     #[error("{what} is malformed: {why}")]
     Malformed {
