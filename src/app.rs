@@ -9,6 +9,7 @@ mod lifecycle;
 mod listener_tls;
 mod parts;
 mod reload;
+mod replay;
 
 pub(crate) use engine::gate;
 pub(crate) use lifecycle::Signals;

@@ -31,5 +31,7 @@ mod reload;
 mod secure;
 #[path = "tls/server.rs"]
 mod server;
+#[path = "tls/slow.rs"]
+mod slow;
 #[path = "tls/upstreams.rs"]
 mod upstreams;

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::edge::Peer;
-use crate::proxy::Handshake;
+use crate::proxy::AdminHandshake;
 
 /// Connections at a time. Further ones wait to be accepted.
 const PLACES: usize = 256;
@@ -40,7 +40,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until it is dropped, and its connections with it.
-pub async fn serve(listener: TcpListener, tls: Option<Handshake>, router: Router) {
+pub async fn serve(listener: TcpListener, tls: Option<AdminHandshake>, router: Router) {
     let places = Arc::new(Semaphore::new(PLACES));
     let mut connections = JoinSet::new();
     loop {
@@ -69,7 +69,7 @@ fn is_of_a_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, tls: Option<Handshake>, router: Router, address: IpAddr) {
+async fn connection(stream: TcpStream, tls: Option<AdminHandshake>, router: Router, address: IpAddr) {
     let peer = Peer { address: address.to_canonical(), has_tls: tls.is_some() };
     let _ = stream.set_nodelay(true); // of no consequence where it fails
     match tls {

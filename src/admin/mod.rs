@@ -21,6 +21,7 @@ mod reload;
 mod stores;
 mod token_file;
 mod tokens;
+mod why;
 mod words;
 
 use std::sync::Arc;
@@ -35,11 +36,12 @@ use utoipa_axum::routes;
 
 use crate::limits::{FailureBudgets, FailureSettings, Rate};
 use crate::replica::{Actor, Prefixes, Replica, Writer};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Decision, Metrics};
 pub use listener::serve;
 use refused::Refused;
-pub use reload::{ReloadReport, ReloadRequest, ReloadResult};
+pub use reload::{Change, ReloadReport, ReloadRequest, ReloadResult, Replayed};
 pub use token_file::{TokenFile, TokenFileError};
+pub use why::{Explanation, Injected, Past};
 
 /// The largest body that the API takes, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -65,6 +67,9 @@ pub trait Status: Send + Sync + 'static {
 
     /// Puts the configuration file in force; `None` where the request means another one.
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport>;
+
+    /// The last decision on the request with this id, if it is kept.
+    fn decision(&self, request_id: &str) -> Option<Decision>;
 }
 
 /// What the handlers work with.
@@ -99,7 +104,11 @@ pub fn router(status: impl Status, replica: Arc<Replica>, token: TokenFile) -> R
 
 /// The OpenAPI document of the API (version 3.1).
 pub fn document() -> OpenApi {
-    described().into_openapi()
+    let mut document = described().into_openapi();
+    // The router's mark for a name of several segments means nothing there.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document
 }
 
 /// Every route with its description: there is no other way to add one.
@@ -131,4 +140,5 @@ fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(operators::set_permissions))
         .routes(routes!(audit::list))
         .routes(routes!(reload::reload))
+        .routes(routes!(why::decision))
 }

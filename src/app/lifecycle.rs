@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -23,6 +24,10 @@ use crate::config::Config;
 use crate::model::Timestamp;
 use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
+
+/// What is read ahead of a TLS connection, in bytes: about a record. In clear nothing is, since whoever reads
+/// has a buffer. Pingora's 64 KiB were most of what an idle connection cost.
+const TLS_RECORD: usize = 16 * 1024;
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -136,8 +141,9 @@ impl Gateway {
         let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
         raise_open_files();
-        let Parts { door, engines, builder, places, leashes, replica, checker, in_flight } =
-            parts::build(config).await?;
+        let handshake = tls.as_ref().map(ListenerTls::handshake).transpose()?;
+        let Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight } =
+            parts::build(config, handshake).await?;
         let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
         replica.announce(match &for_commands {
@@ -152,16 +158,15 @@ impl Gateway {
             // The label is only a key: several listeners may be configured with port 0.
             let label = format!("public-{number}");
             fds.add(label.clone(), listener.into_raw_fd());
-            match &tls {
-                None => service.add_tcp(&label),
-                Some(tls) => service.add_tls_with_settings(&label, None, tls.settings()?),
-            }
+            // TLS, where it is spoken, begins at the door.
+            let buffer = L4BufferSettings::default().read(if tls.is_some() { TLS_RECORD } else { 0 });
+            service.add_listener(ListenerConfig::tcp(&label).l4_buffer(buffer));
         }
         let (stop, stopped) = watch::channel(false);
         let fds = Arc::new(Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
-        let handshake = admin_tls.as_ref().map(ListenerTls::handshake);
+        let admin_handshake = admin_tls.as_ref().map(ListenerTls::admin_handshake);
         let certificate = tls.as_ref().map(ListenerTls::certificate);
         let renewals = tls.into_iter().chain(admin_tls).map(|tls| tls.keep_fresh(Arc::clone(&metrics)));
         let renewals = renewals.collect::<io::Result<Vec<_>>>()?;
@@ -187,6 +192,7 @@ impl Gateway {
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
+            endings,
             engines,
             reloader: Arc::clone(&reloader),
             draining: Arc::clone(&draining),
@@ -198,7 +204,7 @@ impl Gateway {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             admin.push(tokio::spawn(admin::serve(listener, None, router.clone())));
         }
-        admin.push(tokio::spawn(admin::serve(admin_listener, handshake, router)));
+        admin.push(tokio::spawn(admin::serve(admin_listener, admin_handshake, router)));
         Ok(Self {
             addresses,
             reloader,

@@ -15,7 +15,8 @@ use tokio::sync::Mutex as Turn;
 
 use super::engine::EngineBuilder;
 use super::parts;
-use crate::admin::{ReloadReport, ReloadRequest, ReloadResult};
+use super::replay::replay;
+use crate::admin::{ReloadReport, ReloadRequest, ReloadResult, Replayed};
 use crate::config::{self, Config, Severity};
 use crate::limits::Places;
 use crate::model::{AddressList, Timestamp};
@@ -72,7 +73,15 @@ struct Next {
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
         let (server, replica) = (&config.server, &config.replica);
+        // However the configuration was named, and from which folder.
+        let path = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let replica = config::Replica {
+            path: path(&replica.path),
+            key_file: replica.key_file.as_deref().map(path),
+            ..replica.clone()
+        };
         let clients = server.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let clients = clients.map(|clients| (path(&clients.authorities), clients.required));
         Self(vec![
             ("server.listen", format!("{:?}", server.listen)),
             ("server.threads", format!("{:?}", server.threads)),
@@ -82,6 +91,7 @@ impl Fixed {
             ("admin.tls", format!("{:?}", config.admin.tls)),
             ("audit", format!("{:?}", config.audit)),
             ("replica", format!("{replica:?}")),
+            ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
         ])
     }
@@ -131,15 +141,18 @@ impl Reloader {
         if request.config.as_ref().is_some_and(|path| !is_ours(path)) {
             return None;
         }
-        Some(self.reload("asked for").await)
+        Some(self.reload("asked for", request).await)
     }
 
     /// Tries the file. In a task of its own: who asked may go away meanwhile.
-    async fn reload(self: Arc<Self>, why: &'static str) -> ReloadReport {
+    async fn reload(self: Arc<Self>, why: &'static str, request: ReloadRequest) -> ReloadReport {
         let reloader = Arc::clone(&self);
         let tried = tokio::spawn(async move {
             let mut tried = reloader.tried.lock().await;
-            reloader.attempt(&mut tried, why).await
+            match request.dry_run {
+                true => reloader.look_ahead(&request).await,
+                false => reloader.attempt(&mut tried, why, request.max_changed).await,
+            }
         });
         match tried.await {
             Ok(report) => report,
@@ -147,16 +160,56 @@ impl Reloader {
         }
     }
 
-    async fn attempt(&self, tried: &mut String, why: &'static str) -> ReloadReport {
-        match self.prepare(tried).await {
-            Ok(next) => self.put_in_force(next, why),
-            Err(problem) => self.refused(problem, why),
+    async fn attempt(&self, tried: &mut String, why: &'static str, max_changed: Option<f64>) -> ReloadReport {
+        let next = match self.prepare(&self.file, tried).await {
+            Ok(next) => next,
+            Err(problem) => return self.refused(problem, why),
+        };
+        let decisions = match max_changed {
+            Some(_) => Some(self.replay(&next.engine).await),
+            None => None,
+        };
+        let report = match too_many(decisions.as_ref(), max_changed) {
+            None => self.put_in_force(next, why),
+            Some(problem) => self.refused(problem, why),
+        };
+        ReloadReport { decisions, ..report }
+    }
+
+    /// Says what would become of the configuration, or of another file, and changes nothing.
+    async fn look_ahead(&self, request: &ReloadRequest) -> ReloadReport {
+        let file = request.candidate.as_ref().unwrap_or(&self.file);
+        let looked = self.prepare(file, &mut String::new()).await;
+        let decisions = match &looked {
+            Ok(next) => Some(self.replay(&next.engine).await),
+            Err(_) => None,
+        };
+        let (problem, warnings, needs_restart) = match looked {
+            Ok(next) => {
+                (too_many(decisions.as_ref(), request.max_changed), next.warnings, next.needs_restart)
+            }
+            Err(problem) => (Some(problem), Vec::new(), Vec::new()),
+        };
+        ReloadReport {
+            result: if problem.is_some() { ReloadResult::Refused } else { ReloadResult::Checked },
+            file: file.display().to_string(),
+            checksum: self.kept.lock().checksum.clone(),
+            problem,
+            warnings,
+            needs_restart,
+            decisions,
         }
     }
 
+    /// What `next` would make of the recent decisions. Many take a while, which no request waits for.
+    async fn replay(&self, next: &Engine) -> Replayed {
+        let before = self.engines.current();
+        tokio::task::block_in_place(|| replay(&self.builder.recent, &before, next))
+    }
+
     /// Reads and builds all that the file says.
-    async fn prepare(&self, tried: &mut String) -> Result<Next, String> {
-        let file = self.file.clone();
+    async fn prepare(&self, file: &Path, tried: &mut String) -> Result<Next, String> {
+        let file = file.to_owned();
         let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
         let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
         *tried = checksum.unwrap_or_default();
@@ -236,6 +289,7 @@ impl Reloader {
             problem: None,
             warnings: next.warnings,
             needs_restart: next.needs_restart,
+            decisions: None,
         }
     }
 
@@ -249,6 +303,7 @@ impl Reloader {
             problem: Some(problem),
             warnings: Vec::new(),
             needs_restart: Vec::new(),
+            decisions: None,
         }
     }
 
@@ -260,7 +315,7 @@ impl Reloader {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    Arc::clone(&self).reload("SIGHUP").await;
+                    Arc::clone(&self).reload("SIGHUP", ReloadRequest::default()).await;
                 }
                 _ = looks.tick() => if self.reloads_on_change.load(Ordering::Relaxed) {
                     Arc::clone(&self).look(&mut look).await;
@@ -283,9 +338,21 @@ impl Reloader {
         let Ok(Some(checksum)) = read else { return };
         let is_new = *self.tried.lock().await != checksum;
         if is_new {
-            self.reload("the file changed").await;
+            self.reload("the file changed", ReloadRequest::default()).await;
         }
     }
+}
+
+/// Why more would change than is allowed.
+fn too_many(decisions: Option<&Replayed>, max_changed: Option<f64>) -> Option<String> {
+    let (decisions, most) = (decisions?, max_changed?);
+    let Replayed { decisions: all, changed, unknown, .. } = decisions;
+    (decisions.percent() > most).then(|| {
+        let percent = decisions.percent();
+        format!(
+            "error: of {all} recent decisions {changed} would change and {unknown} may, {percent:.2} %; at most {most} % are allowed"
+        )
+    })
 }
 
 /// What is known of the file.

@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod config;
 mod demo;
+mod errors;
 mod explain;
 mod failure;
 mod gateways;
@@ -24,6 +25,7 @@ mod store;
 mod token;
 mod user;
 mod when;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,8 +101,12 @@ enum Command {
     User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
+    /// What an error code means, and what to do; all codes without one
+    Errors(errors::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
+    /// Tell the same of a request that was decided lately, by its id
+    Why(why::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -132,6 +138,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Audit(audit) => audit.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
+        Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
+        Command::Why(why) => why.run(config, output),
     }
 }

@@ -2,21 +2,22 @@
 //! are spoken to with. What cannot be used is an error that names the file, before anything listens;
 //! Pingora, given the same files, would panic.
 
+mod admin;
 mod client;
-mod handshake;
 mod listener;
 mod pem;
 mod server;
 mod subject;
 mod upstream;
 
+pub use admin::AdminHandshake;
 pub use client::{ClientAuth, ClientVerifier};
-pub use handshake::Handshake;
-pub use listener::listener;
+pub use listener::Handshake;
 pub use server::{OtherFiles, Renewal, ServerCertificate};
 pub use upstream::UpstreamTls;
 
 pub(super) use client::ClientCertificate;
+pub(super) use listener::NoHandshake;
 
 use std::path::{Path, PathBuf};
 

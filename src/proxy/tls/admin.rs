@@ -1,4 +1,4 @@
-//! The handshake of a listener that is not Pingora's: TLS 1.2 and 1.3, HTTP/1.1 alone.
+//! The handshake of the admin listener, which is not Pingora's: TLS 1.2 and 1.3, HTTP/1.1 alone.
 
 use std::io;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 
 use super::ServerCertificate;
 
-/// What a listener shakes hands with.
+/// What the admin listener speaks TLS with.
 #[derive(Clone)]
-pub struct Handshake(TlsAcceptor);
+pub struct AdminHandshake(TlsAcceptor);
 
-impl Handshake {
+impl AdminHandshake {
     /// Shows `certificate`, whatever it is at that time.
     pub fn new(certificate: Arc<ServerCertificate>) -> Self {
         pingora::tls::install_default_crypto_provider();
@@ -35,8 +35,8 @@ impl Handshake {
     }
 }
 
-impl std::fmt::Debug for Handshake {
+impl std::fmt::Debug for AdminHandshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Handshake(…)")
+        f.write_str("AdminHandshake(…)")
     }
 }
