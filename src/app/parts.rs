@@ -24,7 +24,7 @@ use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
     RequestIds, StoreProxy,
 };
-use crate::replica::{self, Replica};
+use crate::replica::{self, Prefixes, Replica};
 use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
 
 /// How long an HTTP/2 connection may stay without a stream.
@@ -182,6 +182,10 @@ impl admin::Status for Status {
         self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
         &self.metrics
+    }
+
+    fn prefixes(&self) -> Prefixes {
+        self.reloader.prefixes()
     }
 
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {

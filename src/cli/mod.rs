@@ -16,6 +16,7 @@ mod import;
 mod input;
 mod install;
 mod list;
+mod openapi;
 mod operator;
 mod output;
 mod reload;
@@ -97,6 +98,8 @@ enum Command {
     Operator(operator::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Print the OpenAPI document of the admin API
+    Openapi,
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
@@ -136,6 +139,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Code(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Openapi => openapi::run(),
         Command::Audit(audit) => audit.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),

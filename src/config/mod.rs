@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use schema::schema;
-pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
 pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
@@ -232,7 +232,7 @@ fn parse<T>(
 fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Report) -> Config {
     let raw = raw::Document::read(table, report);
     let server = Server::check(&raw.server, folder, report);
-    let admin = Admin::check(&raw.admin, &server.listen, report);
+    let admin = Admin::check(&raw.admin, &server.listen, folder, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();

@@ -67,6 +67,13 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+    pub(super) tls: Option<AdminTls<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminTls<'d> {
+    pub(super) cert: Text<'d>,
+    pub(super) key: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -306,9 +313,22 @@ impl<'d> Tls<'d> {
 
 impl<'d> Admin<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let admin = Self { listen: section.text("listen") };
+        let tls = AdminTls::read(section.section("tls"));
+        let admin = Self { listen: section.text("listen"), tls };
         section.finish();
         admin
+    }
+}
+
+impl<'d> AdminTls<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let help = "[admin.tls] needs both `cert` and `key`, the paths of two PEM files";
+        section.require("cert", help);
+        section.require("key", help);
+        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        section.finish();
+        present.then_some(tls)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5347_5250;
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// Each makes the next version of the tables.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, OPERATORS, AUDIT, USERS, TOKENS];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, OPERATORS, AUDIT, USERS, TOKENS, ONCE];
 
 const FIRST: &str = r"
 CREATE TABLE stores (
@@ -352,6 +352,21 @@ CREATE TRIGGER users_deleted AFTER DELETE ON users BEGIN
     UPDATE app_grants SET ended_at = unixepoch()
         WHERE subject = OLD.kind || ':' || OLD.number AND ended_at IS NULL;
 END;
+";
+
+/// Which calls of the admin API were carried out.
+const ONCE: &str = r"
+CREATE TABLE idempotency_keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- HMACs and digests of what the caller sent.
+    key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32),
+    call_hash BLOB NOT NULL CHECK (length(call_hash) = 32),
+    subject TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    -- Sealed; NULL: not kept (any more).
+    answer BLOB CHECK (length(answer) <= 1048576)
+) STRICT;
+CREATE INDEX idempotency_answers ON idempotency_keys (at) WHERE answer IS NOT NULL;
 ";
 
 /// What a database says it is.
