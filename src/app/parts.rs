@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::tls::RootCertStore;
 
@@ -39,7 +40,8 @@ pub(super) struct Parts {
     pub(super) in_flight: Arc<InFlight>,
 }
 
-pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
+/// Builds the parts. `closing` closes the connections that wait for a request.
+pub(super) async fn build(config: Config, closing: ShutdownWatch) -> Result<Parts, StartError> {
     let replica = Replica::open(
         &config.replica.path,
         replica::Options {
@@ -92,7 +94,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let door = Door::new(proxy, Arc::clone(&engines), Arc::clone(&places), request_ids);
+    let door = Door::new(proxy, Arc::clone(&engines), Arc::clone(&places), request_ids, closing);
     Ok(Parts { door, engines, builder, places, leashes, replica, checker: Checker::new(conf), in_flight })
 }
 

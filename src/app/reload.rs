@@ -15,6 +15,7 @@ use tokio::sync::Mutex as Turn;
 
 use super::engine::EngineBuilder;
 use super::parts;
+use super::supervisor::{self, News};
 use crate::admin::{ReloadReport, ReloadRequest, ReloadResult};
 use crate::config::{self, Config, Severity};
 use crate::limits::Places;
@@ -130,7 +131,16 @@ impl Reloader {
         let reloader = Arc::clone(&self);
         let tried = tokio::spawn(async move {
             let mut tried = reloader.tried.lock().await;
-            reloader.attempt(&mut tried, why).await
+            supervisor::tell(News::Reloading).await;
+            let report = reloader.attempt(&mut tried, why).await;
+            let status = match report.result {
+                ReloadResult::Applied => "a changed configuration is in force",
+                ReloadResult::Refused => {
+                    "a changed configuration was refused (see the log); the one before is in force"
+                }
+            };
+            supervisor::tell(News::Ready(status.to_owned())).await;
+            report
         });
         match tried.await {
             Ok(report) => report,

@@ -5,6 +5,7 @@ mod app;
 mod audit;
 mod change;
 mod check;
+mod completions;
 mod config;
 mod demo;
 mod explain;
@@ -14,6 +15,7 @@ mod import;
 mod input;
 mod install;
 mod list;
+mod man;
 mod operator;
 mod output;
 mod reload;
@@ -60,7 +62,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT; prints one line `ready` when requests are accepted
-    Run,
+    Run(run::Arguments),
     /// Try it: a sample store API behind a gateway, with seeded credentials
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
@@ -98,6 +100,10 @@ enum Command {
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
+    /// Print the completion script of a shell: bash, zsh, fish, elvish or powershell
+    Completions(completions::Arguments),
+    /// Write the man pages of all commands to a folder
+    Man(man::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -113,7 +119,7 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
     let config = &*arguments.config;
     match arguments.command {
-        Command::Run => run::run(config),
+        Command::Run(run) => run.run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
         Command::Reload(reload) => reload.run(config, output),
@@ -129,5 +135,10 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
+        Command::Completions(completions) => {
+            completions.run();
+            Ok(())
+        }
+        Command::Man(man) => man.run(output),
     }
 }

@@ -59,6 +59,7 @@ pub struct Door<A> {
     engines: Arc<Engines>,
     places: Arc<Places>,
     request_ids: Arc<RequestIds>,
+    closing: ShutdownWatch,
 }
 
 /// Why no head came.
@@ -70,9 +71,16 @@ enum NoHead {
 }
 
 impl<A> Door<A> {
-    /// A door to `inner`.
-    pub fn new(inner: A, engines: Arc<Engines>, places: Arc<Places>, request_ids: Arc<RequestIds>) -> Self {
-        Self { inner: Arc::new(inner), engines, places, request_ids }
+    /// A door to `inner`. When `closing` becomes true, connections that wait for a request are closed. With
+    /// a shutdown alone they have one more, and are told that it is the last.
+    pub fn new(
+        inner: A,
+        engines: Arc<Engines>,
+        places: Arc<Places>,
+        request_ids: Arc<RequestIds>,
+        closing: ShutdownWatch,
+    ) -> Self {
+        Self { inner: Arc::new(inner), engines, places, request_ids, closing }
     }
 
     /// The limits in force.
@@ -109,7 +117,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         let mut patience = self.limits().header_timeout;
         let mut alarm = Alarm::default();
         loop {
-            let head = match self.receive(&mut stream, patience, &mut alarm, shutdown).await {
+            let head = match self.receive(&mut stream, patience, &mut alarm).await {
                 Ok(head) => head,
                 Err(NoHead::Gone) => return,
                 Err(NoHead::Refused(reason)) => return self.refuse(stream, address, reason).await,
@@ -138,15 +146,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         stream: &mut Stream,
         patience: Duration,
         alarm: &mut Alarm,
-        shutdown: &ShutdownWatch,
     ) -> Result<BytesMut, NoHead> {
         let mut bytes = BytesMut::with_capacity(FIRST_READ);
-        let mut stopping = shutdown.clone();
+        let mut closing = self.closing.clone();
         let first = tokio::select! {
-            biased; // what was sent before the shutdown is served
+            biased; // what was sent before is served
             read = stream.read_buf(&mut bytes) => read,
             () = alarm.rings(Deadline::now() + patience) => return Err(NoHead::Gone),
-            _ = stopping.wait_for(|stopping| *stopping) => return Err(NoHead::Gone),
+            _ = closing.wait_for(|closing| *closing) => return Err(NoHead::Gone),
         };
         match first {
             Ok(read) if read > 0 => {}
