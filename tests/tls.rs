@@ -29,5 +29,7 @@ mod reload;
 mod secure;
 #[path = "tls/server.rs"]
 mod server;
+#[path = "tls/takeover.rs"]
+mod takeover;
 #[path = "tls/upstreams.rs"]
 mod upstreams;
