@@ -11,6 +11,7 @@ mod lifecycle;
 mod listener_tls;
 mod parts;
 mod reload;
+mod replay;
 mod sockets;
 mod start_error;
 mod successor;

@@ -6,7 +6,7 @@
 //! | layer | modules | knows |
 //! | --- | --- | --- |
 //! | outside | [`cli`], [`app`] | everything; decides nothing |
-//! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`] | Pingora, axum, TOML, Prometheus |
+//! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`], [`catalogue`] | Pingora, axum, TOML, Prometheus, the words of the errors |
 //! | rules and records | [`gate`]; [`replica`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
 //! | bytes | [`wire`] | pure parsers of hostile input |
 //! | words | [`model`] | ids, secrets, scopes, records |
@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod app;
 mod cache;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod gate;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The layers, from the edge inwards. A module may import from later layers and from its own.
 const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
-    &["proxy", "admin", "config", "telemetry"],
+    &["proxy", "admin", "config", "telemetry", "catalogue"],
     &["gate", "replica", "hasher", "limits"],
     &["wire", "cache"],
     &["model"],

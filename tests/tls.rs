@@ -29,6 +29,8 @@ mod reload;
 mod secure;
 #[path = "tls/server.rs"]
 mod server;
+#[path = "tls/slow.rs"]
+mod slow;
 #[path = "tls/takeover.rs"]
 mod takeover;
 #[path = "tls/upstreams.rs"]

@@ -9,6 +9,7 @@ mod health;
 mod operator;
 mod reload;
 mod token_file;
+mod why;
 
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::replica::Replica;
-use crate::telemetry::Metrics;
-pub use reload::{ReloadReport, ReloadRequest, ReloadResult};
+use crate::telemetry::{Decision, Metrics};
+pub use reload::{Change, ReloadReport, ReloadRequest, ReloadResult, Replayed};
 pub use token_file::{TokenFile, TokenFileError};
+pub use why::{Explanation, Injected, Past};
 
 /// The largest body that the API takes, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -35,6 +37,9 @@ pub trait Status: Send + Sync + 'static {
 
     /// Puts the configuration file in force; `None` where the request means another one.
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport>;
+
+    /// The last decision on the request with this id, if it is kept.
+    fn decision(&self, request_id: &str) -> Option<Decision>;
 }
 
 /// What the handlers work with.
@@ -52,6 +57,7 @@ pub fn router(status: impl Status, replica: Arc<Replica>, token: TokenFile) -> R
         .route("/metrics", get(health::metrics))
         .route("/api/apps/{app_id}/rotate-secret", post(apps::rotate_secret))
         .route("/admin/v1/reload", post(reload::reload))
+        .route("/admin/v1/decisions/{*request_id}", get(why::decision))
         .fallback(operator::not_found)
         .method_not_allowed_fallback(operator::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))

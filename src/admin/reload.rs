@@ -21,6 +21,14 @@ pub struct ReloadRequest {
     /// 409. Whichever it runs with by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
+    /// Nothing is changed: it is only told what would be.
+    pub dry_run: bool,
+    /// Another file in place of the configuration's own, for a dry run: an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<PathBuf>,
+    /// The most of the recent decisions that may change, in percent; more, and it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_changed: Option<f64>,
 }
 
 /// How a reload went.
@@ -42,6 +50,46 @@ pub struct ReloadReport {
     /// else was put in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<String>,
+    /// The recent decisions, taken again; for dry runs and where `max_changed` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Replayed>,
+}
+
+/// What would become of the recent decisions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Replayed {
+    /// How many were taken again.
+    pub decisions: usize,
+    /// How many would be others.
+    pub changed: usize,
+    /// How many may be others: they depend on what is not kept, such as a credential that was not looked at.
+    pub unknown: usize,
+    /// Those that would or may be others, alike ones together, the most frequent first; 20 at most.
+    pub changes: Vec<Change>,
+}
+
+/// Decisions that would change in the same way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Change {
+    /// How many.
+    pub count: usize,
+    /// The method of all.
+    pub method: String,
+    /// The path of the latest.
+    pub path: String,
+    /// What is decided by the configuration in force.
+    pub before: String,
+    /// What would be.
+    pub after: String,
+    /// The id of the latest, for `why`.
+    pub request_id: String,
+}
+
+impl Replayed {
+    /// The part that would or may change, in percent.
+    pub fn percent(&self) -> f64 {
+        (self.changed + self.unknown) as f64 * 100.0 / self.decisions.max(1) as f64
+    }
 }
 
 /// What became of a reload.
@@ -52,6 +100,8 @@ pub enum ReloadResult {
     Applied,
     /// The configuration before stays in force.
     Refused,
+    /// A dry run: the configuration could be put in force.
+    Checked,
 }
 
 pub(super) async fn reload(
@@ -66,11 +116,17 @@ pub(super) async fn reload(
         serde_json::from_slice(&body)
             .map_err(|error| Refused::Invalid(format!("Malformed body: {error}.")))?
     };
+    if request.candidate.is_some() && !request.dry_run {
+        return Err(Refused::Invalid("A candidate can only be looked at: with dry_run.".to_owned()));
+    }
+    if request.max_changed.is_some_and(|most| !(0.0..=100.0).contains(&most)) {
+        return Err(Refused::Invalid("max_changed is a percentage, from 0 to 100.".to_owned()));
+    }
     let report = control.status.reload(request).await;
     let report = report
         .ok_or_else(|| Refused::Conflict("This gateway runs with another configuration file.".to_owned()))?;
     let status = match report.result {
-        ReloadResult::Applied => StatusCode::OK,
+        ReloadResult::Applied | ReloadResult::Checked => StatusCode::OK,
         ReloadResult::Refused => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response())

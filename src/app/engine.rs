@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::config::{self, Config};
-use crate::gate::{Gate, GateSettings, HeadLimits};
+use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::proxy::{
-    DoorLimits, Engine, Scheme, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    ClientLimits, DoorLimits, Engine, LeastPace, Scheme, Upstream, UpstreamServer, UpstreamTimeouts,
+    UpstreamTls, Upstreams,
 };
-use crate::telemetry::{AccessLog, Metrics, Telemetry};
+use crate::telemetry::{AccessLog, Metrics, Recent, RouteName, Telemetry};
 
 /// What every engine of this process is built with.
 pub(super) struct EngineBuilder {
     pub(super) proof_key: ProofKey,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Arc<AccessLog>,
+    pub(super) recent: Arc<Recent>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -35,6 +37,10 @@ impl EngineBuilder {
             header_timeout: config.server.header_timeout,
             head_bytes: config.server.max_head_bytes,
             header_fields: config.server.max_header_fields,
+            client: ClientLimits {
+                pace: LeastPace { window: config.server.body_timeout, rate: config.server.min_body_rate },
+                websocket_idle: config.server.websocket_idle_timeout,
+            },
         };
         let routes = config.routes.routes().iter().zip(&config.rates);
         let routes = routes.map(|(route, rate)| {
@@ -43,11 +49,19 @@ impl EngineBuilder {
                 RouteRate::Unlimited => false,
                 RouteRate::Own { .. } => true,
             };
-            (&*route.pattern, is_limited)
+            let upstream = config.upstreams.get(route.upstream);
+            let upstream = upstream.map(|upstream| upstream.name.as_str()).unwrap_or_default().into();
+            (RouteName { pattern: route.pattern.clone(), upstream }, is_limited)
         });
-        let telemetry = Telemetry::new(Arc::clone(&self.metrics), Arc::clone(&self.access_log), routes);
+        let telemetry = Telemetry::new(
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.access_log),
+            Arc::clone(&self.recent),
+            routes,
+        );
+        let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
         let gate = gate(config, self.proof_key.clone());
-        Ok(Engine { gate, limits, upstreams, door, recorder: Arc::new(telemetry) })
+        Ok(Engine { gate, limits, upstreams, door, refusals, recorder: Arc::new(telemetry) })
     }
 }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::listeners::tls::TlsSettings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::StartError;
 use crate::config::Tls;
 use crate::model::Timestamp;
-use crate::proxy::{self, ClientAuth, ClientVerifier, Renewal, ServerCertificate};
+use crate::proxy::{ClientAuth, ClientVerifier, Handshake, Renewal, ServerCertificate};
 use crate::telemetry::Metrics;
 
 /// How often the files are looked at.
@@ -35,8 +34,8 @@ impl ListenerTls {
         Ok(Self { certificate: Arc::new(certificate), expires, clients: clients.transpose()? })
     }
 
-    pub(super) fn settings(&self) -> Result<TlsSettings, StartError> {
-        proxy::listener(Arc::clone(&self.certificate), self.clients.as_ref())
+    pub(super) fn handshake(&self) -> Result<Handshake, StartError> {
+        Handshake::new(Arc::clone(&self.certificate), self.clients.as_ref())
             .map_err(|error| StartError::TlsListener(error.to_string()))
     }
 

@@ -21,10 +21,11 @@ use crate::hasher::Hasher;
 use crate::limits::Places;
 use crate::model::ProofKey;
 use crate::proxy::{
-    self, Checker, Door, Engines, InFlight, LeashBook, MOST_ATTEMPTS, RequestIds, StoreProxy,
+    self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
+    RequestIds, StoreProxy,
 };
 use crate::replica::{self, Replica};
-use crate::telemetry::{AccessLog, Destination, Metrics, Opened};
+use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
 
 /// How long an HTTP/2 connection may stay without a stream.
 const H2_IDLE: Duration = Duration::from_secs(60);
@@ -35,13 +36,19 @@ pub(super) struct Parts {
     pub(super) builder: EngineBuilder,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) endings: Arc<Endings>,
     pub(super) replica: Arc<Replica>,
     pub(super) checker: Checker,
     pub(super) in_flight: Arc<InFlight>,
 }
 
-/// Builds the parts. `closing` closes the connections that wait for a request.
-pub(super) async fn build(config: Config, closing: ShutdownWatch) -> Result<Parts, StartError> {
+/// Builds the parts. `handshake` is what TLS is spoken with, if it is; `closing` closes the connections that
+/// wait for a request.
+pub(super) async fn build(
+    config: Config,
+    handshake: Option<Handshake>,
+    closing: ShutdownWatch,
+) -> Result<Parts, StartError> {
     let replica = Replica::open(
         &config.replica.path,
         replica::Options {
@@ -74,11 +81,13 @@ pub(super) async fn build(config: Config, closing: ShutdownWatch) -> Result<Part
         config.server.max_connections_per_address,
         config.server.trusted_proxies.clone(),
     );
-    let builder = EngineBuilder { proof_key, metrics, access_log, no_authorities };
+    let recent = Arc::new(Recent::new(config.log.recent_decisions));
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
     let leashes = LeashBook::start(Arc::clone(&replica))?;
+    let endings = Arc::new(Endings::default());
     let inner = StoreProxy::new(proxy::Parts {
         engines: Arc::clone(&engines),
         directory: Arc::clone(&replica),
@@ -86,6 +95,7 @@ pub(super) async fn build(config: Config, closing: ShutdownWatch) -> Result<Part
         in_flight: Arc::clone(&in_flight),
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
+        endings: Arc::clone(&endings),
     });
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
@@ -94,8 +104,19 @@ pub(super) async fn build(config: Config, closing: ShutdownWatch) -> Result<Part
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let door = Door::new(proxy, Arc::clone(&engines), Arc::clone(&places), request_ids, closing);
-    Ok(Parts { door, engines, builder, places, leashes, replica, checker: Checker::new(conf), in_flight })
+    let door = Door::new(
+        proxy,
+        DoorParts {
+            engines: Arc::clone(&engines),
+            handshake,
+            places: Arc::clone(&places),
+            request_ids,
+            endings: Arc::clone(&endings),
+            closing,
+        },
+    );
+    let checker = Checker::new(conf);
+    Ok(Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight })
 }
 
 /// Opens the destination of the access log.
@@ -134,6 +155,7 @@ pub(super) struct Status {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) endings: Arc<Endings>,
     pub(super) engines: Arc<Engines>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) draining: Arc<AtomicBool>,
@@ -152,11 +174,17 @@ impl admin::Status for Status {
         self.metrics.in_flight.set(count);
         self.metrics.count_connections(self.places.taken(), self.places.refused());
         self.metrics.count_cut(self.leashes.cut());
+        self.metrics.count_slow(self.endings.counts());
+        self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
         &self.metrics
     }
 
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {
         Arc::clone(&self.reloader).asked(request).await
+    }
+
+    fn decision(&self, request_id: &str) -> Option<Decision> {
+        self.reloader.builder.recent.find(request_id)
     }
 }

@@ -15,8 +15,9 @@ use tokio::sync::Mutex as Turn;
 
 use super::engine::EngineBuilder;
 use super::parts;
+use super::replay::replay;
 use super::supervisor::{self, News};
-use crate::admin::{ReloadReport, ReloadRequest, ReloadResult};
+use crate::admin::{ReloadReport, ReloadRequest, ReloadResult, Replayed};
 use crate::config::{self, Config, Severity};
 use crate::limits::Places;
 use crate::model::{AddressList, Timestamp};
@@ -71,7 +72,15 @@ struct Next {
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
         let (server, replica) = (&config.server, &config.replica);
+        // However the configuration was named, and from which folder.
+        let path = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let replica = config::Replica {
+            path: path(&replica.path),
+            key_file: replica.key_file.as_deref().map(path),
+            ..replica.clone()
+        };
         let clients = server.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let clients = clients.map(|clients| (path(&clients.authorities), clients.required));
         Self(vec![
             ("server.listen", format!("{:?}", server.listen)),
             ("server.threads", format!("{:?}", server.threads)),
@@ -80,6 +89,7 @@ impl Fixed {
             ("admin.listen", format!("{:?}", config.admin.listen)),
             ("audit", format!("{:?}", config.audit)),
             ("replica", format!("{replica:?}")),
+            ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
         ])
     }
@@ -123,21 +133,24 @@ impl Reloader {
         if request.config.as_ref().is_some_and(|path| !is_ours(path)) {
             return None;
         }
-        Some(self.reload("asked for").await)
+        Some(self.reload("asked for", request).await)
     }
 
     /// Tries the file. In a task of its own: who asked may go away meanwhile.
-    async fn reload(self: Arc<Self>, why: &'static str) -> ReloadReport {
+    async fn reload(self: Arc<Self>, why: &'static str, request: ReloadRequest) -> ReloadReport {
         let reloader = Arc::clone(&self);
         let tried = tokio::spawn(async move {
             let mut tried = reloader.tried.lock().await;
+            if request.dry_run {
+                return reloader.look_ahead(&request).await;
+            }
             supervisor::tell(News::Reloading).await;
-            let report = reloader.attempt(&mut tried, why).await;
+            let report = reloader.attempt(&mut tried, why, request.max_changed).await;
             let status = match report.result {
-                ReloadResult::Applied => "a changed configuration is in force",
                 ReloadResult::Refused => {
                     "a changed configuration was refused (see the log); the one before is in force"
                 }
+                _ => "a changed configuration is in force",
             };
             supervisor::tell(News::Ready(status.to_owned())).await;
             report
@@ -148,16 +161,56 @@ impl Reloader {
         }
     }
 
-    async fn attempt(&self, tried: &mut String, why: &'static str) -> ReloadReport {
-        match self.prepare(tried).await {
-            Ok(next) => self.put_in_force(next, why),
-            Err(problem) => self.refused(problem, why),
+    async fn attempt(&self, tried: &mut String, why: &'static str, max_changed: Option<f64>) -> ReloadReport {
+        let next = match self.prepare(&self.file, tried).await {
+            Ok(next) => next,
+            Err(problem) => return self.refused(problem, why),
+        };
+        let decisions = match max_changed {
+            Some(_) => Some(self.replay(&next.engine).await),
+            None => None,
+        };
+        let report = match too_many(decisions.as_ref(), max_changed) {
+            None => self.put_in_force(next, why),
+            Some(problem) => self.refused(problem, why),
+        };
+        ReloadReport { decisions, ..report }
+    }
+
+    /// Says what would become of the configuration, or of another file, and changes nothing.
+    async fn look_ahead(&self, request: &ReloadRequest) -> ReloadReport {
+        let file = request.candidate.as_ref().unwrap_or(&self.file);
+        let looked = self.prepare(file, &mut String::new()).await;
+        let decisions = match &looked {
+            Ok(next) => Some(self.replay(&next.engine).await),
+            Err(_) => None,
+        };
+        let (problem, warnings, needs_restart) = match looked {
+            Ok(next) => {
+                (too_many(decisions.as_ref(), request.max_changed), next.warnings, next.needs_restart)
+            }
+            Err(problem) => (Some(problem), Vec::new(), Vec::new()),
+        };
+        ReloadReport {
+            result: if problem.is_some() { ReloadResult::Refused } else { ReloadResult::Checked },
+            file: file.display().to_string(),
+            checksum: self.kept.lock().checksum.clone(),
+            problem,
+            warnings,
+            needs_restart,
+            decisions,
         }
     }
 
+    /// What `next` would make of the recent decisions. Many take a while, which no request waits for.
+    async fn replay(&self, next: &Engine) -> Replayed {
+        let before = self.engines.current();
+        tokio::task::block_in_place(|| replay(&self.builder.recent, &before, next))
+    }
+
     /// Reads and builds all that the file says.
-    async fn prepare(&self, tried: &mut String) -> Result<Next, String> {
-        let file = self.file.clone();
+    async fn prepare(&self, file: &Path, tried: &mut String) -> Result<Next, String> {
+        let file = file.to_owned();
         let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
         let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
         *tried = checksum.unwrap_or_default();
@@ -237,6 +290,7 @@ impl Reloader {
             problem: None,
             warnings: next.warnings,
             needs_restart: next.needs_restart,
+            decisions: None,
         }
     }
 
@@ -250,6 +304,7 @@ impl Reloader {
             problem: Some(problem),
             warnings: Vec::new(),
             needs_restart: Vec::new(),
+            decisions: None,
         }
     }
 
@@ -261,7 +316,7 @@ impl Reloader {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    Arc::clone(&self).reload("SIGHUP").await;
+                    Arc::clone(&self).reload("SIGHUP", ReloadRequest::default()).await;
                 }
                 _ = looks.tick() => if self.reloads_on_change.load(Ordering::Relaxed) {
                     Arc::clone(&self).look(&mut look).await;
@@ -284,9 +339,21 @@ impl Reloader {
         let Ok(Some(checksum)) = read else { return };
         let is_new = *self.tried.lock().await != checksum;
         if is_new {
-            self.reload("the file changed").await;
+            self.reload("the file changed", ReloadRequest::default()).await;
         }
     }
+}
+
+/// Why more would change than is allowed.
+fn too_many(decisions: Option<&Replayed>, max_changed: Option<f64>) -> Option<String> {
+    let (decisions, most) = (decisions?, max_changed?);
+    let Replayed { decisions: all, changed, unknown, .. } = decisions;
+    (decisions.percent() > most).then(|| {
+        let percent = decisions.percent();
+        format!(
+            "error: of {all} recent decisions {changed} would change and {unknown} may, {percent:.2} %; at most {most} % are allowed"
+        )
+    })
 }
 
 /// What is known of the file.

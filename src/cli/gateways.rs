@@ -63,13 +63,29 @@ impl Gateways {
         body: &impl Serialize,
     ) -> Result<Option<(u16, Value)>, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::failed)?;
-        let call = ureq::http::Request::post(format!("http://{address}{path}"))
+        self.send(address, ureq::http::Request::post(format!("http://{address}{path}")), body)
+    }
+
+    /// Asks one of them: as [`Gateways::post`].
+    pub(super) fn ask(&self, address: SocketAddr, path: &str) -> Result<Option<(u16, Value)>, Failure> {
+        self.send(address, ureq::http::Request::get(format!("http://{address}{path}")), Vec::new())
+    }
+
+    fn send(
+        &self,
+        address: SocketAddr,
+        call: ureq::http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<Option<(u16, Value)>, Failure> {
+        let call = call
             .header("Authorization", format!("Bearer {}", self.token.expose()))
-            .header("Content-Type", "application/json")
-            .body(body)
-            .map_err(Failure::failed)?;
+            .header("Content-Type", "application/json");
+        let sent = match body.is_empty() {
+            true => call.body(()).map_err(Failure::failed).map(|call| self.agent.run(call))?,
+            false => call.body(body).map_err(Failure::failed).map(|call| self.agent.run(call))?,
+        };
         let failed = |error: ureq::Error| Failure::Failed(format!("the gateway at {address}: {error}"));
-        match self.agent.run(call) {
+        match sent {
             Ok(mut answer) => {
                 let text =
                     answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(failed)?;

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod config;
 mod demo;
+mod errors;
 mod explain;
 mod failure;
 mod gateways;
@@ -25,6 +26,7 @@ mod store;
 mod token;
 mod user;
 mod when;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,8 +100,12 @@ enum Command {
     User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
+    /// What an error code means, and what to do; all codes without one
+    Errors(errors::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
+    /// Tell the same of a request that was decided lately, by its id
+    Why(why::Arguments),
     /// Print the completion script of a shell: bash, zsh, fish, elvish or powershell
     Completions(completions::Arguments),
     /// Write the man pages of all commands to a folder
@@ -134,7 +140,9 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Audit(audit) => audit.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
+        Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
+        Command::Why(why) => why.run(config, output),
         Command::Completions(completions) => {
             completions.run();
             Ok(())

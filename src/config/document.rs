@@ -103,7 +103,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The value of `key`, whatever its type.
+    /// The value of `key`, which has one of several forms; the caller reports one that has none of them.
     pub(super) fn one_of(&mut self, key: &'static str, forms: &'static [Form]) -> Any<'d> {
         let (key, value) = self.ask(key, Form::OneOf(forms));
         Any { key, value }
@@ -146,14 +146,12 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// `true` or `false`; `false` where the key is absent.
+    /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
-        let given = self.given(key, Form::Flag, |section, value| match value.get_ref() {
+        self.given(key, Form::Flag, |section, value| match value.get_ref() {
             DeValue::Boolean(flag) => Some(Spanned::new(value.span(), *flag)),
             _ => section.wrong_type(key, value, "`true` or `false`", "write it without quotes"),
-        });
-        self.report.holds_by_default(given.key, false);
-        given
+        })
     }
 
     /// A list of strings. Elements of another type are reported and left out.

@@ -8,6 +8,8 @@
 mod audit;
 mod diagnostic;
 mod document;
+mod errors;
+mod examine;
 mod excerpt;
 mod inject;
 mod keys;
@@ -38,7 +40,9 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 pub use audit::Audit;
+pub(crate) use diagnostic::did_you_mean;
 pub use diagnostic::{Diagnostic, Severity};
+pub use errors::Errors;
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
@@ -83,6 +87,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the access log goes.
     pub log: Log,
+    /// How refusals are written.
+    pub errors: Errors,
     /// The routes; at least one.
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
@@ -236,6 +242,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
         log: Log::check(&raw.log, folder, report),
+        errors: Errors::check(&raw.errors, report),
         routes,
         rates,
         server,

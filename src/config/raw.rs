@@ -27,6 +27,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
@@ -40,6 +41,9 @@ pub(super) struct Server<'d> {
     pub(super) trusted_proxies: Texts<'d>,
     pub(super) unsafe_trust_any_proxy: Given<bool>,
     pub(super) header_timeout: Text<'d>,
+    pub(super) body_timeout: Text<'d>,
+    pub(super) min_body_rate: Number,
+    pub(super) websocket_idle_timeout: Text<'d>,
     pub(super) grace_period: Text<'d>,
     pub(super) reload_on_change: Given<bool>,
     pub(super) path_case: Text<'d>,
@@ -151,6 +155,13 @@ pub(super) struct Limits<'d> {
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
     pub(super) level: Text<'d>,
+    pub(super) recent_decisions: Number,
+}
+
+#[derive(Debug)]
+pub(super) struct Errors<'d> {
+    pub(super) format: Text<'d>,
+    pub(super) docs_url: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -212,6 +223,7 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
@@ -233,6 +245,9 @@ impl<'d> Server<'d> {
             trusted_proxies: section.texts("trusted_proxies"),
             unsafe_trust_any_proxy: section.flag("unsafe_trust_any_proxy"),
             header_timeout: section.text("header_timeout"),
+            body_timeout: section.text("body_timeout"),
+            min_body_rate: section.number("min_body_rate"),
+            websocket_idle_timeout: section.text("websocket_idle_timeout"),
             grace_period: section.text("grace_period"),
             reload_on_change: section.flag("reload_on_change"),
             path_case: section.text("path_case"),
@@ -392,9 +407,21 @@ impl<'d> Limits<'d> {
 
 impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let log = Self { access: section.text("access"), level: section.text("level") };
+        let log = Self {
+            access: section.text("access"),
+            level: section.text("level"),
+            recent_decisions: section.number("recent_decisions"),
+        };
         section.finish();
         log
+    }
+}
+
+impl<'d> Errors<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let errors = Self { format: section.text("format"), docs_url: section.text("docs_url") };
+        section.finish();
+        errors
     }
 }
 

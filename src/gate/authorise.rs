@@ -10,7 +10,7 @@ use super::scope_rule::{ScopeRules, ScopeText};
 use super::tenure::Tenure;
 use super::trail::{Step, Trail};
 use super::verify::Verified;
-use crate::model::{App, Installation, Store};
+use crate::model::{App, Installation, ScopeSet, Store};
 
 /// The right to forward one request in a caller's name. Forwarding demands it, and only
 /// this module makes one.
@@ -56,16 +56,28 @@ pub(super) fn authorise(
     captures: &Captures<'_>,
     trail: &mut impl Trail,
 ) -> Result<Permit, Reason> {
+    trail.step(Step::Scopes(verified.scopes()));
+    check(verified.scopes(), rules, method, captures, trail).map(|()| Permit(verified))
+}
+
+/// Whether the scopes in force are enough.
+pub(super) fn check(
+    scopes: &ScopeSet,
+    rules: &ScopeRules,
+    method: &Method,
+    captures: &Captures<'_>,
+    trail: &mut impl Trail,
+) -> Result<(), Reason> {
     let required = rules.for_method(method);
     let mut text = ScopeText::new();
     for template in required {
         template.render(captures, &mut text);
         match std::str::from_utf8(&text) {
-            Ok(scope) if verified.scopes().contains(scope) => trail.step(Step::Scope(scope)),
+            Ok(scope) if scopes.contains(scope) => trail.step(Step::Scope(scope)),
             _ => return Err(missing(rules, method, captures)),
         }
     }
-    Ok(Permit(verified))
+    Ok(())
 }
 
 /// All scopes that the route demands, as RFC 6750 section 3 wants them in the challenge.

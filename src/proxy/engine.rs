@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::door::DoorLimits;
 use super::service::Recorder;
 use super::upstream::Upstreams;
-use crate::gate::Gate;
+use crate::gate::{Gate, Refusals};
 use crate::limits::Limits;
 
 /// One configuration, at work.
@@ -22,6 +22,8 @@ pub struct Engine {
     pub upstreams: Upstreams,
     /// The limits at the door.
     pub door: DoorLimits,
+    /// How refusals are written.
+    pub refusals: Refusals,
     /// Where the records of requests go; it knows the routes by position.
     pub recorder: Arc<dyn Recorder>,
 }

@@ -25,6 +25,7 @@ mod complaints;
 mod delay;
 mod directory;
 mod file;
+mod granted;
 mod housekeeping;
 mod import;
 mod journal;
@@ -41,6 +42,7 @@ mod write;
 
 pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention};
 pub use file::OpenError;
+pub use granted::granted_scopes;
 pub use import::{Imported, Progress};
 pub use journal::Position;
 pub use reader::{Cached, Health, Options, Replica};

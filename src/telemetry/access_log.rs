@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::line::Line;
 use crate::proxy::{Outcome, Record};
@@ -89,12 +89,12 @@ impl AccessLog {
         self.wake();
     }
 
-    /// Adds the line of a request; `route` is its route's name as JSON. False when there was no room.
-    pub fn push(&self, record: &Record<'_>, route: Option<&str>) -> bool {
+    /// Adds the line of a request that ended `now`, since 1970; `route` is its route's name as JSON. False when
+    /// there was no room.
+    pub fn push(&self, record: &Record<'_>, route: Option<&str>, now: Duration) -> bool {
         if !self.shared.is_on.load(Ordering::Relaxed) {
             return true;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut lines = self.shared.buffers[own_buffer()].lines();
         let has_room = lines.len() < ROOM;
         if has_room {
@@ -228,6 +228,9 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
         line.plain(br#","code":"#, reason.code().name());
         line.text(br#","reason":"#, &reason.to_string());
     }
+    if let Some(ended) = record.ended {
+        line.plain(br#","ended":"#, ended.name());
+    }
     if let Some(kind) = record.kind {
         line.plain(br#","credential":"#, kind.name());
     }
@@ -260,12 +263,16 @@ mod tests {
 
     use super::*;
     use crate::gate::{Kind, Reason};
+    use crate::proxy::Ending;
+
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     fn record<'r>(request_id: &'r HeaderValue, method: &'r Method, reason: Option<&'r Reason>) -> Record<'r> {
         Record {
             request_id,
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
+            ended: reason.map(|_| Ending::RequestBody),
             status: 200,
             method,
             route: Some(0),
@@ -277,6 +284,7 @@ mod tests {
             upstream: None,
             bytes_in: 0,
             bytes_out: usize::MAX,
+            asked: None,
         }
     }
 
@@ -294,7 +302,7 @@ mod tests {
             (HeaderValue::from_static("a.b+c="), Method::from_bytes(b"!#$%&'*+.^_`|~").unwrap());
         let hostile = Reason::Scope("\"read\":\\\n\u{7f}é".into());
         for reason in [None, Some(&hostile)] {
-            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#)));
+            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#), NOW));
         }
         drop(log);
         let written = std::fs::read_to_string(file).unwrap();
@@ -311,13 +319,14 @@ mod tests {
             assert!(line.get("client_id").is_none() && line.get("upstream_us").is_none());
         }
         assert_eq!(lines[1]["reason"], hostile.to_string());
+        assert_eq!((&lines[0]["ended"], &lines[1]["ended"]), (&Value::Null, &Value::from("request_body")));
     }
 
     #[test]
     fn it_goes_on_elsewhere() {
         let (log, file, folder) = log();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let push = || assert!(log.push(&record(&id, &method, None), None));
+        let push = || assert!(log.push(&record(&id, &method, None), None, NOW));
         let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default().lines().count();
         let wait_for = |file: &PathBuf, count: usize| {
             let start = std::time::Instant::now();
@@ -360,7 +369,7 @@ mod tests {
         let (release, stuck) = std::sync::mpsc::channel();
         let log = AccessLog::start(Opened(Some(Box::new(Stuck(stuck))))).unwrap();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None)).count();
+        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None, NOW)).count();
         assert!((1..40_000).contains(&taken), "{taken} lines were taken");
         drop(release);
     }

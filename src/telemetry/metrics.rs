@@ -13,7 +13,7 @@ use prometheus::{
 use super::reloads::Reloads;
 use crate::gate::{Code, Reason};
 use crate::model::Timestamp;
-use crate::proxy::{Outcome, Record, UpstreamStatus};
+use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Metrics {
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
+    slow_peers: IntCounterVec,
+    handshake_failures: IntCounter,
     upstreams: Mutex<Upstreams>,
     /// The configuration in force.
     pub reloads: Reloads,
@@ -148,6 +150,22 @@ impl Metrics {
             "WebSockets and streams ended because their credential ended.",
         )?;
         registry.register(Box::new(connections_cut.clone()))?;
+        let slow_peers = IntCounterVec::new(
+            Opts::new(
+                "storegate_slow_peers_total",
+                "Connections, requests and streams ended because a peer was too slow or silent, by what was waited for.",
+            ),
+            &["at"],
+        )?;
+        registry.register(Box::new(slow_peers.clone()))?;
+        let handshake_failures = IntCounter::new(
+            "storegate_tls_handshake_failures_total",
+            "TLS handshakes of clients that came to nothing, other than for slowness.",
+        )?;
+        registry.register(Box::new(handshake_failures.clone()))?;
+        for ending in Ending::ALL.iter().filter(|ending| **ending != Ending::Credential) {
+            slow_peers.with_label_values(&[ending.name()]);
+        }
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
         let reloads = Reloads::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
@@ -172,6 +190,8 @@ impl Metrics {
             connections,
             connections_refused,
             connections_cut,
+            slow_peers,
+            handshake_failures,
             upstreams,
             reloads,
         })
@@ -244,6 +264,19 @@ impl Metrics {
     /// Takes the count of connections that ended with their credential over.
     pub fn count_cut(&self, cut: u64) {
         self.connections_cut.inc_by(cut.saturating_sub(self.connections_cut.get()));
+    }
+
+    /// Takes over how often somebody was too slow.
+    pub fn count_slow(&self, counts: impl Iterator<Item = (Ending, u64)>) {
+        for (ending, count) in counts.filter(|(ending, _)| *ending != Ending::Credential) {
+            let counter = self.slow_peers.with_label_values(&[ending.name()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
+    /// Takes the count of failed handshakes over.
+    pub fn count_failed_handshakes(&self, failed: u64) {
+        self.handshake_failures.inc_by(failed.saturating_sub(self.handshake_failures.get()));
     }
 
     /// The metrics in Prometheus' text form, version 0.0.4.

@@ -6,14 +6,17 @@ mod access_log;
 mod line;
 mod messages;
 mod metrics;
+mod recent;
 mod reloads;
 
 pub use access_log::{AccessLog, Destination, Opened};
 pub use messages::Level;
 pub use metrics::Metrics;
+pub use recent::{Decision, Recent, RouteName};
 pub use reloads::Reloads;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
 
@@ -25,6 +28,7 @@ use crate::proxy::{Record, Recorder};
 pub struct Telemetry {
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
+    recent: Arc<Recent>,
     /// By position.
     routes: Box<[Named]>,
 }
@@ -32,6 +36,7 @@ pub struct Telemetry {
 /// A route, as its requests are recorded.
 #[derive(Debug)]
 struct Named {
+    name: Arc<RouteName>,
     /// Its path, as JSON.
     json: String,
     /// Where its requests can be past a limit.
@@ -39,18 +44,20 @@ struct Named {
 }
 
 impl Telemetry {
-    /// For these routes, by position: the path of each, and whether its requests can be past a limit of rate.
-    pub fn new<'r>(
+    /// For these routes, by position: each with whether its requests can be past a limit of rate.
+    pub fn new(
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
-        routes: impl Iterator<Item = (&'r str, bool)>,
+        recent: Arc<Recent>,
+        routes: impl Iterator<Item = (RouteName, bool)>,
     ) -> Self {
-        let name = |(path, is_limited): (&str, bool)| Named {
-            json: serde_json::Value::from(path).to_string(),
-            limited: is_limited.then(|| metrics.limited(path)),
+        let name = |(name, is_limited): (RouteName, bool)| Named {
+            json: serde_json::Value::from(&*name.pattern).to_string(),
+            limited: is_limited.then(|| metrics.limited(&name.pattern)),
+            name: Arc::new(name),
         };
         let routes = routes.map(name).collect();
-        Self { metrics, access_log, routes }
+        Self { metrics, access_log, recent, routes }
     }
 }
 
@@ -63,7 +70,9 @@ impl Recorder for Telemetry {
         {
             counter.inc();
         }
-        if !self.access_log.push(record, route.map(|route| &*route.json)) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.recent.keep(record, route.map(|route| &route.name), now);
+        if !self.access_log.push(record, route.map(|route| &*route.json), now) {
             self.metrics.access_log_dropped.inc();
         }
     }

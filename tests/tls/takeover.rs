@@ -33,6 +33,7 @@ fn takeovers_under_load_fail_no_request_over_tls() {
     let mut gateway = gateway_with(&authority, &settings, &[]);
     let address = gateway.address;
     let (stop, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let reconnects = AtomicUsize::new(0);
     let going = || !stop.load(Ordering::Relaxed);
     let note = |who: &str, outcome: Result<u16, String>| match outcome {
         Ok(200) => _ = done.fetch_add(1, Ordering::Relaxed),
@@ -55,8 +56,7 @@ fn takeovers_under_load_fail_no_request_over_tls() {
                 }
             });
         }
-        let (note, config) = (&note, config(&["h2"]));
-        let reconnects = &AtomicUsize::new(0);
+        let (note, config, reconnects) = (&note, config(&["h2"]), &reconnects);
         scope.spawn(move || {
             block_on(async {
                 let mut kept = Http2::connect(address, &config).await;
@@ -90,6 +90,7 @@ fn takeovers_under_load_fail_no_request_over_tls() {
         stop.store(true, Ordering::Relaxed);
         worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
+    assert!(reconnects.into_inner() >= 3, "HTTP/2 is told to leave each time");
     let failed = failed.into_inner().unwrap();
     assert!(
         failed.is_empty(),

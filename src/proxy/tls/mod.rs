@@ -10,11 +10,12 @@ mod subject;
 mod upstream;
 
 pub use client::{ClientAuth, ClientVerifier};
-pub use listener::listener;
+pub use listener::Handshake;
 pub use server::{OtherFiles, Renewal, ServerCertificate};
 pub use upstream::UpstreamTls;
 
 pub(super) use client::ClientCertificate;
+pub(super) use listener::NoHandshake;
 
 use std::path::{Path, PathBuf};
 
