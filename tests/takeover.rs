@@ -136,6 +136,7 @@ fn takeovers_under_load_fail_no_request_and_decide_none_wrongly() {
             assert_eq!(handovers(&gateway).len(), 1, "the old one's is gone");
         }
     });
+    println!("{done} requests over five takeovers");
     assert!(done > 300, "{done}");
 }
 

@@ -115,6 +115,8 @@ impl Gateway {
         let token = TokenFile::open(replica.path())?;
         replica.announce(Some(addresses.admin));
         let watch = replica.watch()?;
+        let heirs = Heirs::await_on(replica.path(), offered.clone())?;
+        let admin_listener = tokio::net::TcpListener::from_std(admin.listener)?;
 
         let mut service = Service::new("storegate".to_owned(), door);
         let mut fds = Fds::new();
@@ -159,7 +161,6 @@ impl Gateway {
             reloader: Arc::clone(&reloader),
             draining: Arc::clone(&draining),
         };
-        let admin_listener = tokio::net::TcpListener::from_std(admin.listener)?;
         let router = admin::router(status, Arc::clone(&replica), token);
         let (end_admin, admin_ends) = oneshot::channel::<()>();
         let admin = tokio::spawn(async move {
@@ -170,7 +171,6 @@ impl Gateway {
                 tracing::error!("the admin listener ended: {error}");
             }
         });
-        let heirs = Heirs::await_on(replica.path(), offered.clone())?;
         Ok(Self {
             addresses,
             reloader,

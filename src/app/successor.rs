@@ -20,10 +20,7 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn of_this_process() -> io::Result<Self> {
         let mut arguments = env::args_os();
-        let name = PathBuf::from(arguments.next().unwrap_or_default());
-        // As it was called, so that a link to the present version is followed anew.
-        let path =
-            if name.components().count() > 1 { std::path::absolute(name)? } else { env::current_exe()? };
+        let path = called(PathBuf::from(arguments.next().unwrap_or_default()))?;
         let is_ours = |argument: &OsString| argument.to_string_lossy().starts_with("--take-over");
         let asked_for = signal(SignalKind::user_defined2())?;
         Ok(Self { asked_for, path, arguments: arguments.filter(|argument| !is_ours(argument)).collect() })
@@ -57,4 +54,15 @@ impl Program {
             );
         }
     }
+}
+
+/// The file by which this program was called, so that a link to the present version is followed anew. A name alone
+/// was found in the folders of `PATH`.
+fn called(name: PathBuf) -> io::Result<PathBuf> {
+    if name.components().count() > 1 {
+        return std::path::absolute(name);
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|folder| folder.join(&name)).find(|path| path.is_file());
+    found.map_or_else(env::current_exe, std::path::absolute)
 }
