@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::tls::RootCertStore;
 
@@ -42,8 +43,13 @@ pub(super) struct Parts {
     pub(super) in_flight: Arc<InFlight>,
 }
 
-/// `handshake` is what TLS is spoken with, if it is.
-pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Result<Parts, StartError> {
+/// Builds the parts. `handshake` is what TLS is spoken with, if it is; `closing` closes the connections that
+/// wait for a request.
+pub(super) async fn build(
+    config: Config,
+    handshake: Option<Handshake>,
+    closing: ShutdownWatch,
+) -> Result<Parts, StartError> {
     let replica = Replica::open(
         &config.replica.path,
         replica::Options {
@@ -108,6 +114,7 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
             places: Arc::clone(&places),
             request_ids,
             endings: Arc::clone(&endings),
+            closing,
         },
     );
     let checker = Checker::new(conf);
