@@ -22,6 +22,8 @@ mod run;
 mod session;
 mod store;
 mod token;
+mod top;
+mod usage;
 mod user;
 mod when;
 mod why;
@@ -93,6 +95,10 @@ enum Command {
     Operator(operator::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Watch a running gateway: requests, refusals, times, the busiest apps and stores
+    Top(top::Arguments),
+    /// Show who calls how much, and whether a replaced secret is still in use
+    Usage(usage::Arguments),
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
@@ -132,6 +138,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
         Command::Audit(audit) => audit.run(config, output),
+        Command::Top(top) => top.run(config, output),
+        Command::Usage(usage) => usage.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Errors(errors) => errors.run(output),

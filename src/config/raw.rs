@@ -27,6 +27,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) usage: Usage<'d>,
     pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
     pub(super) routes: Vec<Route<'d>>,
@@ -159,6 +160,16 @@ pub(super) struct Log<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Usage<'d> {
+    pub(super) enabled: Given<bool>,
+    pub(super) keep_minutes: Text<'d>,
+    pub(super) keep_hours: Text<'d>,
+    pub(super) keep_days: Text<'d>,
+    pub(super) pairs: Number,
+    pub(super) top: Number,
+}
+
+#[derive(Debug)]
 pub(super) struct Errors<'d> {
     pub(super) format: Text<'d>,
     pub(super) docs_url: Text<'d>,
@@ -223,6 +234,7 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            usage: Usage::read(root.section("usage")),
             errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
             has_other_routes: routes.is_none(),
@@ -414,6 +426,21 @@ impl<'d> Log<'d> {
         };
         section.finish();
         log
+    }
+}
+
+impl<'d> Usage<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let usage = Self {
+            enabled: section.flag("enabled"),
+            keep_minutes: section.text("keep_minutes"),
+            keep_hours: section.text("keep_hours"),
+            keep_days: section.text("keep_days"),
+            pairs: section.number("pairs"),
+            top: section.number("top"),
+        };
+        section.finish();
+        usage
     }
 }
 
