@@ -116,11 +116,11 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
 
 /// Begins to count who calls how much, where that is wanted.
 fn start_usage(config: &Config, replica: &Replica) -> Result<Option<Arc<Usage>>, StartError> {
-    let config::Usage { enabled, settings } = &config.usage;
+    let config::Usage { enabled, settings, alerts } = &config.usage;
     if !enabled {
         return Ok(None);
     }
-    Ok(Some(Arc::new(Usage::start(usage::path(replica.path()), settings.clone())?)))
+    Ok(Some(Arc::new(Usage::start(usage::path(replica.path()), settings.clone(), alerts.clone())?)))
 }
 
 /// Opens the destination of the access log.

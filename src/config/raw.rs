@@ -167,6 +167,16 @@ pub(super) struct Usage<'d> {
     pub(super) keep_days: Text<'d>,
     pub(super) pairs: Number,
     pub(super) top: Number,
+    pub(super) alerts: Alerts<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Alerts<'d> {
+    pub(super) learning: Text<'d>,
+    pub(super) spike_calls: Number,
+    pub(super) spike_factor: Number,
+    pub(super) webhook: Text<'d>,
+    pub(super) secret: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -431,6 +441,7 @@ impl<'d> Log<'d> {
 
 impl<'d> Usage<'d> {
     fn read(mut section: Section<'d>) -> Self {
+        let alerts = Alerts::read(section.section("alerts"));
         let usage = Self {
             enabled: section.flag("enabled"),
             keep_minutes: section.text("keep_minutes"),
@@ -438,9 +449,24 @@ impl<'d> Usage<'d> {
             keep_days: section.text("keep_days"),
             pairs: section.number("pairs"),
             top: section.number("top"),
+            alerts,
         };
         section.finish();
         usage
+    }
+}
+
+impl<'d> Alerts<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let alerts = Self {
+            learning: section.text("learning"),
+            spike_calls: section.number("spike_calls"),
+            spike_factor: section.number("spike_factor"),
+            webhook: section.text("webhook"),
+            secret: section.text("secret"),
+        };
+        section.finish();
+        alerts
     }
 }
 

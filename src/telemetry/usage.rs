@@ -16,6 +16,8 @@ const OTHER: &str = "other";
 pub struct UsageMetrics {
     apps: Mutex<IntCounterVec>,
     stores: Mutex<IntCounterVec>,
+    alerts: IntCounterVec,
+    webhook: IntCounterVec,
     lost: IntCounter,
     write_failures: IntCounter,
 }
@@ -33,7 +35,22 @@ impl UsageMetrics {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        Ok(Self {
+        let by = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
+        let metrics = Self {
+            alerts: by(
+                "storegate_usage_alerts_total",
+                "Times that a credential left its own pattern, by what was unusual.",
+                "type",
+            )?,
+            webhook: by(
+                "storegate_usage_webhook_total",
+                "Alerts to the webhook, by what became of them.",
+                "result",
+            )?,
             apps: Mutex::new(counters(
                 "storegate_app_requests_total",
                 "Requests of the busiest apps, by client id and outcome; the others and those without an app as other.",
@@ -52,7 +69,9 @@ impl UsageMetrics {
                 "storegate_usage_write_failures_total",
                 "Failed attempts to write usage.db; what was counted waits in memory.",
             )?,
-        })
+        };
+        metrics.show_alerts(0, 0, [0; 3]);
+        Ok(metrics)
     }
 
     /// Brings them up to date.
@@ -61,7 +80,24 @@ impl UsageMetrics {
         show_all(&self.apps, &busiest.apps, busiest.other_apps);
         show_all(&self.stores, &busiest.stores, busiest.other_stores);
         let health = usage.health();
+        self.show_alerts(health.spikes, health.new_addresses, health.webhook);
         for (counter, count) in [(&self.lost, health.lost), (&self.write_failures, health.failures)] {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+}
+
+impl UsageMetrics {
+    fn show_alerts(&self, spikes: u64, new_addresses: u64, webhook: [u64; 3]) {
+        let [delivered, failed, dropped] = webhook;
+        for (counters, name, count) in [
+            (&self.alerts, "spike", spikes),
+            (&self.alerts, "new_address", new_addresses),
+            (&self.webhook, "delivered", delivered),
+            (&self.webhook, "failed", failed),
+            (&self.webhook, "dropped", dropped),
+        ] {
+            let counter = counters.with_label_values(&[name]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
 
 use super::Settings;
 use super::book::{Entry, Of};
@@ -138,6 +138,19 @@ impl File {
         added.map_err(|error| FileError::sqlite(&self.path, &error))
     }
 
+    /// Keeps what is known of credentials in place of what was.
+    pub(super) fn keep_patterns(&mut self, text: &str) -> Result<(), FileError> {
+        let kept = self.conn.execute("INSERT OR REPLACE INTO state VALUES ('patterns', ?1)", [text]);
+        kept.map(drop).map_err(|error| FileError::sqlite(&self.path, &error))
+    }
+
+    /// What was last kept of credentials; `None` where nothing was.
+    pub(super) fn patterns(path: &Path) -> Result<Option<String>, FileError> {
+        let Some(conn) = Self::read(path)? else { return Ok(None) };
+        let found = conn.query_row("SELECT value FROM state WHERE name = 'patterns'", [], |row| row.get(0));
+        found.optional().map_err(|error| FileError::sqlite(path, &error))
+    }
+
     /// Removes what is older than it is kept; whether there may be more.
     pub(super) fn sweep(&mut self, now: i64, keep: &Settings) -> Result<bool, FileError> {
         let sweep = || {
@@ -203,6 +216,7 @@ fn schema() -> String {
              period INTEGER NOT NULL, at INTEGER NOT NULL, client_id TEXT NOT NULL, store_id INTEGER NOT NULL,
              code TEXT NOT NULL, count INTEGER NOT NULL,
              PRIMARY KEY (period, at, client_id, store_id, code)) STRICT, WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
          PRAGMA application_id = {APPLICATION};
          PRAGMA user_version = {VERSION};
          COMMIT;"

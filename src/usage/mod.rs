@@ -2,7 +2,8 @@
 //! hour and day, in a file beside the replica.
 //!
 //! A request leaves one [`Sample`] in a buffer and goes its way (`sample.rs`). One thread counts them together
-//! (`book.rs`) and picks the apps and stores that the metrics name (`board.rs`); another one adds what was
+//! (`book.rs`), picks the apps and stores that the metrics name (`board.rs`) and looks for what leaves the pattern of its
+//! credential (`detect.rs`, told by `webhook.rs`); another one adds what was
 //! counted to the file (`file.rs`, `writer.rs`). Everything has a bound: samples that wait, pairs of app and
 //! store that are counted by themselves, rows of the file. Nothing here decides anything about a request,
 //! and no request waits for it: what finds no room is counted as lost.
@@ -10,9 +11,11 @@
 mod board;
 mod book;
 mod counts;
+mod detect;
 mod file;
 mod report;
 mod sample;
+mod webhook;
 mod worker;
 mod writer;
 
@@ -21,9 +24,11 @@ use std::time::Duration;
 
 pub use board::{Busiest, Shown};
 pub use counts::Verdict;
+pub use detect::{Alert, Unusual, Watch};
 pub use file::FileError;
 pub use report::{Filter, MOST_ROWS, Period, Report, Row, StoreName, report};
 pub use sample::Sample;
+pub use webhook::Webhook;
 pub use worker::{Health, Usage};
 
 /// How long counts are kept and how many there may be.
@@ -39,6 +44,15 @@ pub struct Settings {
     pub pairs: usize,
     /// Apps, and stores, that the metrics name.
     pub top: usize,
+}
+
+/// What is watched, and who is told.
+#[derive(Debug, Clone)]
+pub struct Alerts {
+    /// When something is unusual.
+    pub watch: Watch,
+    /// Who is told beside the log.
+    pub webhook: Option<Webhook>,
 }
 
 /// The file of a replica's usage.

@@ -23,7 +23,21 @@ pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) settings: Settings,
     pub(super) shared: Arc<Shared>,
-    pub(super) batches: Receiver<Vec<Entry>>,
+    pub(super) batches: Receiver<Batch>,
+}
+
+/// What the file is to get.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    /// What is known of credentials.
+    pub(super) patterns: Option<String>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.patterns.is_none()
+    }
 }
 
 /// What went wrong so far.
@@ -39,8 +53,8 @@ impl Writer {
     pub(super) fn run(self) {
         let mut file = None;
         let mut swept = None;
-        while let Ok(batch) = self.batches.recv() {
-            while let Err(error) = self.add(&mut file, &batch) {
+        while let Ok(mut batch) = self.batches.recv() {
+            while let Err(error) = self.add(&mut file, &mut batch) {
                 self.failed(&error);
                 file = None; // it may have been exchanged, or the disk with it
                 if self.shared.wait(AGAIN) {
@@ -59,12 +73,14 @@ impl Writer {
         }
     }
 
-    fn add(&self, file: &mut Option<File>, batch: &[Entry]) -> Result<(), FileError> {
+    fn add(&self, file: &mut Option<File>, batch: &mut Batch) -> Result<(), FileError> {
         let open = match file {
             Some(file) => file,
             none => none.insert(File::open(&self.path, self.settings.pairs)?),
         };
-        open.add(batch)
+        open.add(&batch.entries)?;
+        batch.entries.clear(); // what is added is not added again
+        batch.patterns.as_ref().map_or(Ok(()), |patterns| open.keep_patterns(patterns))
     }
 
     fn failed(&self, error: &FileError) {

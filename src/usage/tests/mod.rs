@@ -18,6 +18,10 @@ pub(super) fn settings() -> Settings {
     Settings { minutes: days(1), hours: days(30), days: days(400), pairs: 3, top: 2 }
 }
 
+fn alerts() -> Alerts {
+    Alerts { watch: Watch { learning: 86_400, factor: 5.0, calls: 100 }, webhook: None }
+}
+
 pub(super) fn app(number: i64) -> Arc<App> {
     let client_id = ClientId::parse(&format!("sx_app_{number}")).unwrap();
     Arc::new(App {
@@ -213,7 +217,7 @@ fn other_files_are_left_alone() {
 #[test]
 fn a_file_that_cannot_be_used_keeps_nobody_waiting() {
     let folder = tempfile::tempdir().unwrap();
-    let usage = Usage::start(folder.path().join("missing/usage.db"), settings()).unwrap();
+    let usage = Usage::start(folder.path().join("missing/usage.db"), settings(), alerts()).unwrap();
     usage.count(sample(1, 1, Verdict::Forwarded));
     let start = std::time::Instant::now();
     drop(usage);
@@ -224,7 +228,7 @@ fn a_file_that_cannot_be_used_keeps_nobody_waiting() {
 fn the_end_writes_what_waits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("usage.db");
-    let usage = Usage::start(path.clone(), settings()).unwrap();
+    let usage = Usage::start(path.clone(), settings(), alerts()).unwrap();
     (0..100).for_each(|_| usage.count(sample(1, 1, Verdict::Forwarded)));
     drop(usage);
     let now = crate::model::Timestamp::now().0;
