@@ -96,6 +96,7 @@ impl Fixed {
             ("replica", format!("{replica:?}")),
             ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
+            ("usage", format!("{:?}", config.usage)),
         ])
     }
 

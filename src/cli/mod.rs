@@ -26,6 +26,8 @@ mod run;
 mod session;
 mod store;
 mod token;
+mod top;
+mod usage;
 mod user;
 mod when;
 mod why;
@@ -102,6 +104,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the OpenAPI document of the admin API
     Openapi,
+    /// Watch a running gateway: requests, refusals, times, the busiest apps and stores
+    Top(top::Arguments),
+    /// Show who calls how much, and whether a replaced secret is still in use
+    Usage(usage::Arguments),
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
@@ -147,6 +153,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Operator(command) => command.run(config, output),
         Command::Openapi => openapi::run(),
         Command::Audit(audit) => audit.run(config, output),
+        Command::Top(top) => top.run(config, output),
+        Command::Usage(usage) => usage.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Errors(errors) => errors.run(output),

@@ -29,6 +29,7 @@ mod tests;
 mod tokens;
 mod upstream;
 mod upstream_tls;
+mod usage;
 mod value;
 
 use std::fmt;
@@ -51,6 +52,7 @@ pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
 pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
+pub use usage::Usage;
 
 use sha2::{Digest, Sha256};
 
@@ -88,6 +90,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the access log goes.
     pub log: Log,
+    /// Who calls how much.
+    pub usage: Usage,
     /// How refusals are written.
     pub errors: Errors,
     /// The routes; at least one.
@@ -247,6 +251,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
         log: Log::check(&raw.log, folder, report),
+        usage: Usage::check(&raw.usage, report),
         errors: Errors::check(&raw.errors, report),
         routes,
         rates,

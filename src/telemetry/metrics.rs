@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use super::reloads::Reloads;
+use super::usage::UsageMetrics;
 use crate::gate::{Code, Reason};
 use crate::model::Timestamp;
 use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
@@ -52,6 +53,8 @@ pub struct Metrics {
     upstreams: Mutex<Upstreams>,
     /// The configuration in force.
     pub reloads: Reloads,
+    /// Who calls how much.
+    pub usage: UsageMetrics,
 }
 
 /// What the proxy counts itself; set when the metrics are read.
@@ -192,6 +195,7 @@ impl Metrics {
         }
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
         let reloads = Reloads::new(&registry)?;
+        let usage = UsageMetrics::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -221,6 +225,7 @@ impl Metrics {
             handshake_failures,
             upstreams,
             reloads,
+            usage,
         })
     }
 
