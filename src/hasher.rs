@@ -1,6 +1,6 @@
-//! Bounded bcrypt workers: a fixed number of threads, a bounded queue, one computation at a time per
-//! app's record and secret. What they prove is remembered in the app's record, so that bcrypt runs once per
-//! record and secret and never on a request thread.
+//! Bounded bcrypt workers, for the secrets of apps and the passwords of people: a fixed number of threads, a
+//! bounded queue, one computation at a time per app's record and secret. What they prove of an app is remembered in
+//! its record, so that bcrypt runs once per record and secret and never on a request thread.
 //!
 //! It does not decide: after a proof the request is decided anew, on the records of that moment.
 
@@ -11,10 +11,32 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::model::{App, ProofKey, Secret, SecretHash, Timestamp, TokenDigest};
+use crate::model::{App, Malformed, PasswordHash, ProofKey, Secret, SecretHash, Timestamp, TokenDigest};
 
 /// How long a job may wait in the queue. Past it the caller has its 503 and nobody wants the answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What a password costs to guess, as bcrypt's exponent: about a quarter of a second on one core.
+const PASSWORD_COST: u32 = 12;
+
+/// How long a password may be, in bytes. bcrypt reads no more, and one that it cuts off in silence would be
+/// proved by its beginning alone.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=ProofKey::BCRYPT_BYTES;
+
+/// Hashes a new password of a person. It computes on the calling thread: it is for commands.
+///
+/// # Errors
+///
+/// [`Malformed`] when it is shorter than 8 bytes or longer than 72, or holds a NUL.
+pub fn hash_password(password: &Secret) -> Result<PasswordHash, Malformed> {
+    const WHY: Malformed = Malformed("a password has 8 to 72 bytes, none of them NUL");
+    let text = password.expose();
+    if !PASSWORD_BYTES.contains(&text.len()) || text.contains('\0') {
+        return Err(WHY);
+    }
+    let hash = bcrypt::hash(text, PASSWORD_COST).map_err(|_| WHY)?;
+    PasswordHash::parse(&hash)
+}
 
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +70,21 @@ type Flight = (usize, TokenDigest);
 
 #[derive(Debug)]
 struct Job {
-    app: Arc<App>,
-    secret: Secret,
-    now: Timestamp,
-    flight: Flight,
+    task: Task,
     queued: Instant,
 }
+
+#[derive(Debug)]
+enum Task {
+    /// An app's secret; everybody who waits is in the flights.
+    Proof { app: Arc<App>, secret: Secret, now: Timestamp, flight: Flight },
+    /// A person's password.
+    Password { hash: Option<PasswordHash>, password: Secret, answer: oneshot::Sender<Verdict> },
+}
+
+/// Stands in for the password of somebody whom nobody knows, so that the answer takes as long. Of cost
+/// [`PASSWORD_COST`]; what it is the hash of was thrown away.
+const NOBODY: &str = "$2b$12$eImiTXuWVxfM37uY4JANjOe5XtO0rAVqvZNDtZ3mKGq1o1oFJtUtu";
 
 impl Hasher {
     /// Starts `threads` workers with room for `queue` waiting jobs.
@@ -82,6 +113,17 @@ impl Hasher {
         }
     }
 
+    /// Has a person's password checked; `None` for somebody who does not exist, which is as slow and always
+    /// wrong. Nothing is remembered: every sign-in is computed.
+    pub async fn check_password(&self, hash: Option<PasswordHash>, password: Secret) -> Verdict {
+        let (answer, answered) = oneshot::channel();
+        let job = Job { task: Task::Password { hash, password, answer }, queued: Instant::now() };
+        match self.queue.try_send(job) {
+            Ok(()) => answered.await.unwrap_or(Verdict::Saturated),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Verdict::Saturated,
+        }
+    }
+
     /// Joins the flight of this client and secret, or starts one; `None` when the queue is full.
     fn enter(&self, app: Arc<App>, secret: Secret, now: Timestamp) -> Option<oneshot::Receiver<Verdict>> {
         let flight = (Arc::as_ptr(&app) as usize, TokenDigest::of(secret.expose().as_bytes()));
@@ -92,7 +134,7 @@ impl Hasher {
             waiting.push(sender);
             return Some(receiver);
         }
-        let job = Job { app, secret, now, flight, queued: Instant::now() };
+        let job = Job { task: Task::Proof { app, secret, now, flight }, queued: Instant::now() };
         match self.queue.try_send(job) {
             Ok(()) => {
                 flights.insert(flight, vec![sender]);
@@ -107,26 +149,38 @@ fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        let verdict = if job.queued.elapsed() > LONGEST_WAIT {
-            Verdict::Saturated
-        } else {
-            check(&job, &shared.proof_key)
-        };
-        let mut flights = shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = flights.remove(&job.flight);
-        drop(flights);
-        for sender in waiting.into_iter().flatten() {
-            let _ = sender.send(verdict); // a caller that left needs no answer
+        let is_late = job.queued.elapsed() > LONGEST_WAIT;
+        // A caller that left needs no answer: sending to one may fail.
+        match job.task {
+            Task::Proof { app, secret, now, flight } => {
+                let verdict = match is_late {
+                    true => Verdict::Saturated,
+                    false => prove(&app, &secret, now, &shared.proof_key),
+                };
+                let mut flights = shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
+                let waiting = flights.remove(&flight);
+                drop(flights);
+                for sender in waiting.into_iter().flatten() {
+                    let _ = sender.send(verdict);
+                }
+            }
+            Task::Password { hash, password, answer } => {
+                let verdict = match is_late {
+                    true => Verdict::Saturated,
+                    false => check(hash.as_ref(), &password),
+                };
+                let _ = answer.send(verdict);
+            }
         }
     }
 }
 
-fn check(job: &Job, key: &ProofKey) -> Verdict {
-    let presented = job.secret.expose().as_bytes();
+fn prove(app: &App, secret: &Secret, now: Timestamp, key: &ProofKey) -> Verdict {
+    let presented = secret.expose().as_bytes();
     // bcrypt reads 72 bytes. Existing platforms hashed longer secrets with libraries that drop the
     // rest in silence, so that their hashes only verify if the rest is dropped here too.
     let read = &presented[..presented.len().min(ProofKey::BCRYPT_BYTES)];
-    for generation in job.app.secrets.iter().filter(|generation| !generation.is_expired(job.now)) {
+    for generation in app.secrets.iter().filter(|generation| !generation.is_expired(now)) {
         if let SecretHash::Bcrypt(hash) = &generation.hash
             && bcrypt::verify(read, hash).unwrap_or(false)
         {
@@ -135,6 +189,15 @@ fn check(job: &Job, key: &ProofKey) -> Verdict {
         }
     }
     Verdict::Wrong
+}
+
+fn check(hash: Option<&PasswordHash>, password: &Secret) -> Verdict {
+    let read = password.expose().as_bytes();
+    // Longer than any password can be: it is somebody else's as far as bcrypt can tell.
+    let hash = hash.filter(|_| read.len() <= ProofKey::BCRYPT_BYTES);
+    let read = &read[..read.len().min(ProofKey::BCRYPT_BYTES)];
+    let matches = bcrypt::verify(read, hash.map_or(NOBODY, PasswordHash::as_str)).unwrap_or(false);
+    if matches && hash.is_some() { Verdict::Proved } else { Verdict::Wrong }
 }
 
 #[cfg(test)]
@@ -207,6 +270,34 @@ mod tests {
         let saturated = answers.iter().filter(|answer| **answer == Verdict::Saturated).count();
         assert!(saturated >= 17, "{answers:?}");
         assert!(answers.contains(&Verdict::Wrong), "{answers:?}");
+    }
+
+    #[tokio::test]
+    async fn passwords_of_people() {
+        let hasher = Hasher::start(2, 8, ProofKey::random().unwrap()).unwrap();
+        let of = |text: &str, cost| Some(PasswordHash::parse(&bcrypt::hash(text, cost).unwrap()).unwrap());
+        let longest = "p".repeat(72);
+        let rows = [
+            (of("battery staple", 4), "battery staple", Verdict::Proved),
+            (of("battery staple", 4), "battery stapl", Verdict::Wrong),
+            (of("battery staple", 4), "", Verdict::Wrong),
+            (of(&longest, 4), &longest, Verdict::Proved),
+            (of(&longest, 4), &format!("{longest}p"), Verdict::Wrong),
+            (None, "battery staple", Verdict::Wrong),
+        ];
+        for (hash, text, verdict) in rows {
+            assert_eq!(hasher.check_password(hash, secret(text)).await, verdict, "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_takes_as_long_as_somebody() {
+        assert_eq!(PasswordHash::parse(NOBODY).unwrap().as_str()[4..6], PASSWORD_COST.to_string());
+        let made = hash_password(&secret("battery staple")).unwrap();
+        assert_eq!(made.as_str()[4..6], PASSWORD_COST.to_string());
+        for text in ["", "1234567", &"p".repeat(73), "battery\0staple"] {
+            assert!(hash_password(&secret(text)).is_err(), "{text:?}");
+        }
     }
 
     /// Polls all at once, so that they overlap on one thread.

@@ -16,6 +16,8 @@ mod failing;
 mod importing;
 #[path = "commands/secrecy.rs"]
 mod secrecy;
+#[path = "commands/users.rs"]
+mod users;
 
 use common::Done;
 

@@ -16,6 +16,7 @@ mod run;
 mod session;
 mod store;
 mod token;
+mod user;
 mod when;
 
 use std::path::PathBuf;
@@ -78,6 +79,9 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Users: customers and merchants who sign in
+    #[command(subcommand)]
+    User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
@@ -107,6 +111,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),
     }

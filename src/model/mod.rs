@@ -12,6 +12,7 @@ mod record;
 mod scope;
 mod secret;
 mod time;
+mod user;
 
 pub use cidr::AddressList;
 pub use duration::parse_duration;
@@ -25,3 +26,4 @@ pub use record::{
 pub use scope::{MalformedScope, ScopeSet};
 pub use secret::{Secret, TokenDigest};
 pub use time::Timestamp;
+pub use user::{Email, Membership, PasswordHash, Profile, Subject, User, UserKind, UserStatus};

@@ -31,6 +31,7 @@ mod read;
 mod reader;
 mod schema;
 mod seal;
+mod users;
 mod uses;
 mod wake;
 mod watch;
@@ -45,8 +46,8 @@ pub use wake::NotEnforced;
 pub use watch::Watch;
 pub use write::{
     AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, IssuedToken, NewApp,
-    OperatorSummary, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept,
-    WriteError, Writer,
+    NewUser, OperatorSummary, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary,
+    Swept, UserStore, UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

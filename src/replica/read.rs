@@ -47,7 +47,7 @@ pub(super) enum ReadError {
     Sealed,
 }
 
-fn malformed<E>(table: &'static str, column: &'static str) -> impl FnOnce(E) -> ReadError {
+pub(super) fn malformed<E>(table: &'static str, column: &'static str) -> impl FnOnce(E) -> ReadError {
     move |_| ReadError::Malformed { table, column }
 }
 
@@ -204,7 +204,7 @@ fn client_id(row: &Row<'_>, column: usize) -> Result<ClientId, ReadError> {
     ClientId::parse(text(row, column)?).map_err(malformed("apps", "client_id"))
 }
 
-fn store_id(row: &Row<'_>, column: usize, table: &'static str) -> Result<StoreId, ReadError> {
+pub(super) fn store_id(row: &Row<'_>, column: usize, table: &'static str) -> Result<StoreId, ReadError> {
     let number = u64::try_from(row.get::<_, i64>(column)?).map_err(malformed(table, "store_id"))?;
     StoreId::new(number).ok_or(()).map_err(malformed(table, "store_id"))
 }

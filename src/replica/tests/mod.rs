@@ -6,6 +6,7 @@ mod freshness;
 mod housekeeping;
 mod importing;
 mod stress;
+mod users;
 mod writing;
 
 use std::cell::RefCell;

@@ -10,6 +10,7 @@ mod operators;
 mod secrets;
 mod stores;
 mod tokens;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub use operators::{CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept};
+pub(super) use users::number as user_number;
+pub use users::{NewUser, UserStore, UserSummary};
 
 use super::delay;
 use super::file::{self, OpenError};
@@ -30,7 +33,7 @@ use super::journal::{self, Position};
 use super::reader::Replica;
 use super::seal::{self, Sealer};
 use super::wake::{self, NotEnforced};
-use crate::model::{ClientId, Secret, StoreId};
+use crate::model::{ClientId, Secret, StoreId, Subject, UserKind};
 
 /// Why a change was not made. The texts name the thing and what to do; none holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,15 @@ pub enum WriteError {
     /// The operator's name is taken.
     #[error("the operator {0:?} exists already; remove it first to give it a new token")]
     OperatorExists(String),
+    /// No user has this subject.
+    #[error("there is no user {0}; `storegate user list` shows them")]
+    NoUser(Subject),
+    /// The subject is taken.
+    #[error("the user {0} exists already; `storegate user list` shows it")]
+    UserExists(Subject),
+    /// Another user has the email address, among those whom it has to tell apart.
+    #[error("another {} has this email address{}", .0.name(), match .0 { UserKind::Customer => " in this store", UserKind::Merchant => "" })]
+    EmailTaken(UserKind),
     /// A value cannot be taken.
     #[error("{what} is malformed: {why}")]
     Malformed {
