@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | outside | [`cli`], [`app`] | everything; decides nothing |
 //! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`] | Pingora, axum, TOML, Prometheus |
-//! | rules and records | [`gate`]; [`replica`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
+//! | rules and records | [`gate`], [`idp`]; [`replica`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
 //! | bytes | [`wire`] | pure parsers of hostile input |
 //! | words | [`model`] | ids, secrets, scopes, records |
 //!
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod gate;
 pub mod hasher;
+pub mod idp;
 pub mod limits;
 pub mod model;
 pub mod proxy;

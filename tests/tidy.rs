@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
     &["proxy", "admin", "config", "telemetry"],
+    &["idp"],
     &["gate", "replica", "hasher", "limits"],
     &["wire", "cache"],
     &["model"],
@@ -21,7 +22,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
     ("dashmap", &["cache", "limits"]),
-    ("axum", &["admin", "app", "cli"]),
+    ("axum", &["admin", "app", "cli", "idp"]),
+    ("askama", &["idp"]),
+    ("ring", &["idp"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),

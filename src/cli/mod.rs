@@ -10,6 +10,8 @@ mod failure;
 mod import;
 mod input;
 mod install;
+mod key;
+mod oauth_client;
 mod operator;
 mod output;
 mod run;
@@ -79,6 +81,12 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Clients of the identity provider: websites where people sign in
+    #[command(subcommand)]
+    OauthClient(oauth_client::Command),
+    /// Keys that the identity provider signs with
+    #[command(subcommand)]
+    Key(key::Command),
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
@@ -111,6 +119,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Token(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::OauthClient(command) => command.run(config, output),
+        Command::Key(command) => command.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),

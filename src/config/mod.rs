@@ -7,6 +7,7 @@
 mod diagnostic;
 mod document;
 mod excerpt;
+mod idp;
 mod inject;
 mod limits;
 mod log;
@@ -61,6 +62,8 @@ pub struct Config {
     pub inject: InjectNames,
     /// What callers may cost.
     pub limits: Limits,
+    /// The identity provider; none by default.
+    pub idp: Option<crate::idp::Settings>,
     /// Where the access log goes.
     pub log: Log,
     /// The routes; at least one.
@@ -161,6 +164,7 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
         hasher: Hasher::check(&raw.hasher, report),
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
+        idp: idp::check(raw.idp.as_ref(), folder, report),
         log: Log::check(&raw.log, folder, report),
         routes,
         rates,

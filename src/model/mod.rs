@@ -5,8 +5,10 @@
 
 mod cidr;
 mod duration;
+mod identity;
 mod ids;
 mod last_use;
+mod oauth_client;
 mod permission;
 mod record;
 mod scope;
@@ -16,12 +18,14 @@ mod user;
 
 pub use cidr::AddressList;
 pub use duration::parse_duration;
+pub use identity::{Consent, Grant, IdentityToken, KeyPurpose, SignIn, StoredKey, TokenKind};
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
 pub use last_use::LastUse;
+pub use oauth_client::{ClientType, OauthClient, RedirectUri};
 pub use permission::Permission;
 pub use record::{
-    AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
-    SecretMatch, SessionKey, Store, StoreStatus,
+    AccessToken, App, AppSecret, AppStatus, HoldsSecrets, Installation, InstallationStatus, ProofKey,
+    SecretHash, SecretMatch, SessionKey, Store, StoreStatus,
 };
 pub use scope::{MalformedScope, ScopeSet};
 pub use secret::{Secret, TokenDigest};

@@ -50,6 +50,18 @@ pub struct App {
     pub header: HeaderValue,
 }
 
+/// A record with secrets that can be proved.
+pub trait HoldsSecrets: fmt::Debug + Send + Sync {
+    /// The generations, newest first.
+    fn secrets(&self) -> &[AppSecret];
+}
+
+impl HoldsSecrets for App {
+    fn secrets(&self) -> &[AppSecret] {
+        &self.secrets
+    }
+}
+
 /// Whether an app works at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppStatus {

@@ -21,9 +21,11 @@
 
 mod complaints;
 mod delay;
+mod desk;
 mod directory;
 mod file;
 mod housekeeping;
+mod identity;
 mod import;
 mod journal;
 mod pool;
@@ -37,6 +39,7 @@ mod wake;
 mod watch;
 mod write;
 
+pub use desk::{Desk, Ledger};
 pub use file::OpenError;
 pub use import::{Imported, Progress};
 pub use journal::Position;
@@ -45,9 +48,10 @@ pub use seal::KeyError;
 pub use wake::NotEnforced;
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, IssuedToken, NewApp,
-    NewUser, OperatorSummary, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary,
-    Swept, UserStore, UserSummary, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, Exchanged, IssuedToken,
+    NewApp, NewGrant, NewOauthClient, NewPair, NewUser, OauthClientSummary, OperatorSummary, Prefixes,
+    PresentedCode, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, UserStore,
+    UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! costs no allocation. All work is linear in the input, whose size the listener has bounded.
 
 pub mod authorization;
+pub mod basic;
 mod blank;
 mod class;
 pub mod field;
@@ -13,6 +14,7 @@ pub mod forwarded;
 pub mod head;
 pub mod host;
 mod members;
+pub mod parameters;
 mod percent;
 pub mod query;
 pub mod session_token;

@@ -1,0 +1,91 @@
+//! The keys of the identity provider. Their private halves are needed in clear to sign, so that they are
+//! sealed like session signing keys when there is a key file.
+
+use rusqlite::{Connection, params};
+
+use super::{Committed, Halt, WriteError, Writer};
+use crate::model::{KeyPurpose, StoredKey, Timestamp};
+use crate::replica::desk::Ledger;
+use crate::replica::seal::Sealer;
+
+impl Writer {
+    /// Adds a key. With `alone` all other keys of its purpose go: what they signed is no longer accepted.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be changed, or there is no randomness.
+    pub fn add_identity_key(&mut self, key: &StoredKey, alone: bool) -> Result<Committed<()>, WriteError> {
+        self.change(|tx, sealer, _| {
+            if alone {
+                tx.execute("DELETE FROM identity_keys WHERE purpose = ?1", [key.purpose.name()])?;
+            }
+            add(tx, sealer, key)
+        })
+    }
+
+    /// The names of all keys of a purpose, with the time from which on each is the one in use; newest first.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be read.
+    pub fn identity_key_names(
+        &mut self,
+        purpose: KeyPurpose,
+    ) -> Result<Vec<(String, Timestamp)>, WriteError> {
+        self.look(|conn, _| {
+            let sql =
+                "SELECT kid, starts_at FROM identity_keys WHERE purpose = ?1 ORDER BY starts_at DESC, kid";
+            let mut statement = conn.prepare(sql)?;
+            let rows =
+                statement.query_map([purpose.name()], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?;
+            rows.collect::<Result<_, _>>().map_err(Halt::from)
+        })
+    }
+}
+
+impl Ledger<'_> {
+    /// Adds a key, unless there is one of its purpose already that starts at `unless_from` or later:
+    /// several gateways on one replica look after the same keys.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be changed.
+    pub fn add_identity_key(&self, key: &StoredKey, unless_from: Timestamp) -> Result<(), WriteError> {
+        let done = self
+            .later_key(key.purpose, unless_from)
+            .map_err(Halt::from)
+            .and_then(|exists| if exists { Ok(()) } else { add(self.conn, self.sealer(), key) });
+        self.explained(done)
+    }
+
+    /// Removes the keys of a purpose whose successor has been in use since `before`.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be changed.
+    pub fn drop_old_identity_keys(&self, purpose: KeyPurpose, before: Timestamp) -> Result<(), WriteError> {
+        let sql = "DELETE FROM identity_keys WHERE purpose = ?1 AND starts_at <
+            (SELECT max(starts_at) FROM identity_keys WHERE purpose = ?1 AND starts_at <= ?2)";
+        let done = self.conn.execute(sql, params![purpose.name(), before.0]);
+        self.explained(done.map(drop).map_err(Halt::from))
+    }
+
+    fn later_key(&self, purpose: KeyPurpose, from: Timestamp) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM identity_keys WHERE purpose = ?1 AND starts_at >= ?2";
+        self.conn.prepare_cached(sql)?.exists(params![purpose.name(), from.0])
+    }
+}
+
+fn add(conn: &Connection, sealer: &Sealer, key: &StoredKey) -> Result<(), Halt> {
+    let sealed = sealer.seal(&owner(&key.kid), key.private.expose())?;
+    conn.execute(
+        "INSERT INTO identity_keys (kid, purpose, private_key, created_at, starts_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![key.kid, key.purpose.name(), sealed, Timestamp::now().0, key.starts_at.0],
+    )?;
+    Ok(())
+}
+
+/// What a key is sealed for, so that it cannot be moved: no client id has a colon.
+pub(in crate::replica) fn owner(kid: &str) -> String {
+    format!("identity_keys:{kid}")
+}
