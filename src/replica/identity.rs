@@ -151,7 +151,7 @@ impl Replica {
         self.look_up(|conn| {
             let mut statement = conn.prepare_cached(
                 "SELECT kid, private_key, starts_at FROM identity_keys WHERE purpose = ?1
-                 ORDER BY starts_at DESC, kid",
+                 ORDER BY starts_at DESC, position DESC",
             )?;
             let mut rows = statement.query([purpose.name()])?;
             let mut keys = Vec::new();
@@ -172,7 +172,8 @@ impl Replica {
     /// As [`Replica::oauth_client`].
     pub fn identity_key_names(&self, purpose: KeyPurpose) -> Result<Vec<String>, Unavailable> {
         self.look_up(|conn| {
-            let sql = "SELECT kid FROM identity_keys WHERE purpose = ?1 ORDER BY starts_at DESC, kid";
+            let sql =
+                "SELECT kid FROM identity_keys WHERE purpose = ?1 ORDER BY starts_at DESC, position DESC";
             let mut statement = conn.prepare_cached(sql)?;
             let names = statement.query_map([purpose.name()], |row| row.get(0))?;
             Ok(names.collect::<Result<_, _>>()?)

@@ -247,13 +247,15 @@ CREATE TABLE oauth_clients (
 CREATE INDEX oauth_clients_by_owner ON oauth_clients (owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE identity_keys (
-    kid TEXT PRIMARY KEY NOT NULL CHECK (length(kid) BETWEEN 1 AND 64),
+    -- Of two that start in one second, the later one signs.
+    position INTEGER PRIMARY KEY,
+    kid TEXT NOT NULL UNIQUE CHECK (length(kid) BETWEEN 1 AND 64),
     purpose TEXT NOT NULL CHECK (purpose IN ('id_token', 'pages')),
     -- Hexadecimal (PKCS #8, or the bytes of a MAC key), or xchacha20poly1305:<hex> when it is sealed.
     private_key TEXT NOT NULL CHECK (length(private_key) BETWEEN 64 AND 4096),
     created_at INTEGER NOT NULL,
     starts_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE sign_ins (
     session_hash BLOB PRIMARY KEY NOT NULL CHECK (length(session_hash) = 32),

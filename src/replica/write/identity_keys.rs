@@ -34,7 +34,7 @@ impl Writer {
     ) -> Result<Vec<(String, Timestamp)>, WriteError> {
         self.look(|conn, _| {
             let sql =
-                "SELECT kid, starts_at FROM identity_keys WHERE purpose = ?1 ORDER BY starts_at DESC, kid";
+                "SELECT kid, starts_at FROM identity_keys WHERE purpose = ?1 ORDER BY starts_at DESC, position DESC";
             let mut statement = conn.prepare(sql)?;
             let rows =
                 statement.query_map([purpose.name()], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?;
