@@ -231,7 +231,7 @@ fn check(hash: Option<&PasswordHash>, password: &Secret) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AddressList, App, AppId, AppSecret, AppStatus, ClientId, SecretMatch};
+    use crate::model::{AddressList, App, AppId, AppSecret, AppStatus, ClientId, Registration, SecretMatch};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -245,6 +245,7 @@ mod tests {
             secrets,
             session_key: None,
             allowed_addresses: AddressList::default(),
+            registration: Registration::default(),
             header: http::HeaderValue::from_static("sx_app_1"),
         })
     }

@@ -7,7 +7,8 @@
 //! | --- | --- | --- |
 //! | outside | [`cli`], [`app`] | everything; decides nothing |
 //! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`] | Pingora, axum, TOML, Prometheus |
-//! | rules and records | [`gate`], [`idp`]; [`replica`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
+//! | tokens | [`oauth`], [`idp`] | token endpoints: what may be issued, in the words of each platform; who signs in where |
+//! | rules and records | [`gate`]; [`replica`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
 //! | bytes | [`wire`] | pure parsers of hostile input |
 //! | words | [`model`] | ids, secrets, scopes, records |
 //!
@@ -25,6 +26,7 @@ pub mod hasher;
 pub mod idp;
 pub mod limits;
 pub mod model;
+pub mod oauth;
 pub mod proxy;
 pub mod replica;
 pub mod telemetry;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
     &["proxy", "admin", "config", "telemetry"],
-    &["idp"],
+    &["oauth", "idp"],
     &["gate", "replica", "hasher", "limits"],
     &["wire", "cache"],
     &["model"],
@@ -22,7 +22,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
     ("dashmap", &["cache", "limits"]),
-    ("axum", &["admin", "app", "cli", "idp"]),
+    ("axum", &["admin", "app", "cli", "idp", "oauth", "proxy"]),
     ("askama", &["idp"]),
     ("ring", &["idp"]),
     ("toml", &["config"]),

@@ -19,6 +19,7 @@ use super::listener_tls::ListenerTls;
 use super::parts::{self, Parts};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::Config;
+use crate::idp::{LoginKeyError, LogoError};
 use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
 
@@ -50,6 +51,12 @@ pub enum StartError {
         /// Which file, and why.
         error: TlsFileError,
     },
+    /// The key that is shared with the platform's login page.
+    #[error("idp.login_key_file: {0}")]
+    LoginKey(#[from] LoginKeyError),
+    /// The logo of the sign-in pages.
+    #[error("idp.brand.logo: {0}")]
+    Logo(#[from] LogoError),
     /// The TLS listener refuses its settings.
     #[error("TLS cannot be served: {0}")]
     TlsListener(String),
@@ -105,6 +112,7 @@ pub struct Gateway {
     admin: JoinHandle<()>,
     upstreams: JoinHandle<()>,
     renewals: Option<JoinHandle<()>>,
+    keys: Option<JoinHandle<()>>,
     _watch: Watch,
 }
 
@@ -125,7 +133,7 @@ impl Gateway {
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
         let grace_period = config.server.grace_period;
         raise_open_files();
-        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight } =
+        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight, idp } =
             parts::build(config).await?;
         let token = TokenFile::open(replica.path())?;
         let watch = replica.watch()?;
@@ -155,6 +163,7 @@ impl Gateway {
             leashes,
             upstreams: Arc::clone(&upstreams),
             draining: Arc::clone(&draining),
+            idp: idp.clone(),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
         let router = admin::router(status, replica, token);
@@ -164,6 +173,7 @@ impl Gateway {
             }
         });
         let upstreams = tokio::spawn(upstreams.maintain(conf));
+        let keys = idp.map(|idp| tokio::spawn(idp.look_after()));
         Ok(Self {
             addresses,
             grace_period,
@@ -174,6 +184,7 @@ impl Gateway {
             admin,
             upstreams,
             renewals,
+            keys,
             _watch: watch,
         })
     }
@@ -189,8 +200,8 @@ impl Gateway {
         };
         let _ = tokio::time::timeout(self.grace_period, drained).await;
         self.upstreams.abort();
-        if let Some(renewals) = &self.renewals {
-            renewals.abort();
+        for task in [&self.renewals, &self.keys].into_iter().flatten() {
+            task.abort();
         }
         self.admin.abort();
         self.in_flight.count()

@@ -15,13 +15,15 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
+use crate::idp::{self, Idp, LoginKey, Logo};
 use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
+use crate::oauth::{self, Authority};
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, LeashBook, MOST_ATTEMPTS, Recorder, RequestIds, Scheme, StoreProxy,
-    Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, Door, DoorLimits, InFlight, LeashBook, Local, MOST_ATTEMPTS, Recorder, RequestIds, Scheme,
+    StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
 };
-use crate::replica::{self, Replica};
+use crate::replica::{self, Replica, WriteQueue};
 use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
 
 /// How long an HTTP/2 connection may stay without a stream.
@@ -37,6 +39,8 @@ pub(super) struct Parts {
     pub(super) conf: Arc<ServerConf>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) in_flight: Arc<InFlight>,
+    /// The identity provider, where there is one.
+    pub(super) idp: Option<Arc<Idp>>,
 }
 
 pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
@@ -58,9 +62,10 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             metrics.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let limits = limits(&config, Arc::clone(&telemetry.metrics)).await;
+    let limits = Arc::new(limits(&config, Arc::clone(&telemetry.metrics)).await);
     let proof_key = ProofKey::random()?;
-    let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
+    let (local, idp) = local(&config, &replica, &hasher, &limits, &proof_key)?;
     let conf = Arc::new(server_conf(&config)?);
     let upstreams: Result<_, _> = config.upstreams.iter().map(upstream).collect();
     let upstreams = Arc::new(Upstreams::prepare(upstreams?).await);
@@ -83,6 +88,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         directory: Arc::clone(&replica),
         hasher,
         limits,
+        local,
         upstreams: Arc::clone(&upstreams),
         recorder: Arc::clone(&recorder),
         in_flight: Arc::clone(&in_flight),
@@ -96,7 +102,52 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     proxy.handle_init_modules();
     proxy.h2_options = Some(http2);
     let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
-    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight })
+    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight, idp })
+}
+
+/// What the public listener answers itself.
+fn local(
+    config: &Config,
+    replica: &Arc<Replica>,
+    hasher: &Arc<Hasher>,
+    limits: &Arc<Limits>,
+    proof_key: &ProofKey,
+) -> Result<(Local, Option<Arc<Idp>>), StartError> {
+    let has_tokens = !config.token_endpoints.is_empty() || config.customer_tokens.is_some();
+    if !has_tokens && config.idp.is_none() {
+        return Ok((Local::default(), None));
+    }
+    let queue = Arc::new(WriteQueue::start(replica)?);
+    let mut local = Local::default();
+    if has_tokens {
+        let authority = Authority {
+            replica: Arc::clone(replica),
+            queue: Arc::clone(&queue),
+            hasher: Arc::clone(hasher),
+            limits: Arc::clone(limits),
+            proof_key: proof_key.clone(),
+            access_token_prefix: config.credentials.access_token_prefix.as_str().into(),
+        };
+        let endpoints = config.token_endpoints.clone();
+        let (router, paths) = oauth::router(authority, endpoints, config.customer_tokens.as_ref());
+        local = Local::new(router, paths);
+    }
+    let Some(settings) = &config.idp else { return Ok((local, None)) };
+    let login_key = match &settings.login {
+        idp::Login::Builtin => None,
+        idp::Login::External { key_file, .. } => Some(LoginKey::read(key_file)?),
+    };
+    let idp = Idp::new(idp::Parts {
+        settings: settings.clone(),
+        replica: Arc::clone(replica),
+        queue,
+        hasher: Arc::clone(hasher),
+        proof_key: proof_key.clone(),
+        limits: Arc::clone(limits),
+        login_key,
+        logo: settings.brand.logo.as_deref().map(Logo::read).transpose()?,
+    });
+    Ok((local.and(idp.router(), settings.paths(), []), Some(idp)))
 }
 
 /// The engine, as `run` and `explain` use it.
@@ -107,6 +158,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
         access_token_prefix: config.credentials.access_token_prefix.into(),
         trusted_proxies: config.server.trusted_proxies,
         limits: HeadLimits { bytes: config.server.max_head_bytes, fields: config.server.max_header_fields },
+        customer_scopes: config.customer_tokens.map(|tokens| tokens.scopes).unwrap_or_default(),
         proof_key,
     })
 }
@@ -208,6 +260,7 @@ pub(super) struct Status {
     pub(super) leashes: Arc<LeashBook>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) idp: Option<Arc<Idp>>,
 }
 
 impl admin::Status for Status {
@@ -223,6 +276,9 @@ impl admin::Status for Status {
         self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
         self.telemetry.metrics.count_cut(self.leashes.cut());
         self.telemetry.metrics.show_upstreams(self.upstreams.status());
+        if let Some(idp) = &self.idp {
+            self.telemetry.metrics.show_idp(idp.events());
+        }
         &self.telemetry.metrics
     }
 }

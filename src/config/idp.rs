@@ -21,8 +21,13 @@ const CONTRAST: f64 = 3.0;
 const PAPER: Color = Color([0xff; 3]);
 const NIGHT: Color = Color([0x17, 0x1a, 0x21]);
 
-/// The section, where there is one.
-pub(super) fn check(raw: Option<&raw::Idp<'_>>, folder: &Path, report: &Report) -> Option<Settings> {
+/// The section, where there is one. `taken` is what other endpoints serve.
+pub(super) fn check(
+    raw: Option<&raw::Idp<'_>>,
+    taken: &[Box<str>],
+    folder: &Path,
+    report: &Report,
+) -> Option<Settings> {
     let raw = raw?;
     let minute = Duration::from_secs(60);
     let session_life = value::duration(report, &raw.session_life, 14 * DAY, minute..=400 * DAY);
@@ -33,7 +38,7 @@ pub(super) fn check(raw: Option<&raw::Idp<'_>>, folder: &Path, report: &Report) 
                 .help("choose less than `session_life`".to_owned()),
         );
     }
-    Some(Settings {
+    let settings = Settings {
         issuer: issuer(&raw.issuer, report),
         base: base(&raw.base, report),
         login: login(raw, folder, report),
@@ -41,7 +46,16 @@ pub(super) fn check(raw: Option<&raw::Idp<'_>>, folder: &Path, report: &Report) 
         session_life,
         key_life: value::duration(report, &raw.key_life, 90 * DAY, DAY..=3650 * DAY),
         brand: brand(&raw.brand, folder, report),
-    })
+    };
+    let paths = settings.paths();
+    if let Some(path) = taken.iter().find(|path| paths.iter().any(|own| own.eq_ignore_ascii_case(path))) {
+        let span = raw.base.as_ref().map_or(raw.span.clone(), Spanned::span);
+        report.push(
+            Finding::error(span, format!("a token endpoint serves {path} already"))
+                .help("give one of them other paths".to_owned()),
+        );
+    }
+    Some(settings)
 }
 
 fn issuer(given: &raw::Text<'_>, report: &Report) -> String {

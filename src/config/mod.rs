@@ -19,6 +19,7 @@ mod scopes;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upstream;
 mod upstream_tls;
 mod value;
@@ -38,6 +39,7 @@ pub use upstream_tls::UpstreamTls;
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
+use crate::oauth::{CustomerTokens, Endpoint};
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -70,6 +72,10 @@ pub struct Config {
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
     pub rates: Vec<RouteRate>,
+    /// Where tokens are issued.
+    pub token_endpoints: Vec<Endpoint>,
+    /// Where customers get theirs.
+    pub customer_tokens: Option<CustomerTokens>,
 }
 
 /// Why there is no configuration.
@@ -158,16 +164,21 @@ fn check(text: &str, folder: &Path, report: &Report) -> Config {
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
+    let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
+    let customers = customer_tokens.iter().map(|tokens| tokens.path.clone());
+    let taken: Vec<_> = token_endpoints.iter().flat_map(Endpoint::paths).chain(customers).collect();
     Config {
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
-        idp: idp::check(raw.idp.as_ref(), folder, report),
+        idp: idp::check(raw.idp.as_ref(), &taken, folder, report),
         log: Log::check(&raw.log, folder, report),
         routes,
         rates,
+        token_endpoints,
+        customer_tokens,
         server,
         admin,
         upstreams,

@@ -7,6 +7,8 @@
 
 mod authorise;
 pub mod credential;
+mod customer;
+mod dialect;
 mod directory;
 mod forward;
 mod intake;
@@ -14,6 +16,7 @@ mod pattern;
 mod refusal;
 mod route;
 mod scope_rule;
+mod shopify_session;
 mod tenure;
 mod trail;
 mod tree;
@@ -23,6 +26,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 pub use authorise::Permit;
+pub use dialect::underscored;
 pub use directory::{Directory, Unavailable};
 pub use forward::{InjectNames, Injected};
 pub use intake::{Head, HeadLimits, RawHead};
@@ -33,7 +37,7 @@ pub use tenure::Tenure;
 pub use trail::{Step, Trail};
 pub use verify::{Challenge, Verified};
 
-use crate::model::{AddressList, ProofKey, Timestamp};
+use crate::model::{AddressList, ProofKey, ScopeSet, Timestamp};
 use forward::Names;
 use verify::{Circumstances, Unverified};
 
@@ -72,6 +76,8 @@ pub struct GateSettings {
     pub trusted_proxies: AddressList,
     /// The limits of a request head.
     pub limits: HeadLimits,
+    /// What a customer token adds to a limited token on Elastic Path's routes.
+    pub customer_scopes: ScopeSet,
     /// Under which proved bcrypt secrets are remembered.
     pub proof_key: ProofKey,
 }
@@ -131,7 +137,8 @@ impl Gate {
             }
             Access::Credentials(kinds, rules) => (*kinds, rules),
         };
-        let permit = credential::read(head.headers, kinds, &self.settings.access_token_prefix)
+        let platform = route.platform;
+        let permit = credential::read(head.headers, kinds, platform, &self.settings.access_token_prefix)
             .map_err(Unverified::from)
             .and_then(|presented| {
                 trail.step(Step::Presented(presented.kind()));
@@ -141,12 +148,15 @@ impl Gate {
                     caller: head.caller,
                     directory,
                     proof_key: &self.settings.proof_key,
+                    platform,
+                    customer_scopes: &self.settings.customer_scopes,
                     now,
                 };
                 verify::verify(presented, &with, trail)
             })
             .and_then(|verified| {
-                authorise::authorise(verified, rules, head.method, &captures, trail).map_err(Unverified::from)
+                authorise::authorise(verified, rules, platform, head.method, &captures, trail)
+                    .map_err(Unverified::from)
             });
         match permit {
             Ok(permit) => Decision::Forward(route, Pass::Permitted(permit)),

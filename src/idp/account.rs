@@ -3,15 +3,15 @@
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::http::{Caller, see_other};
+use super::http::see_other;
 use super::pages::{AppsPage, Problem};
 use super::session::Session;
 use super::{Event, Idp};
-use crate::model::{ClientId, Timestamp};
+use crate::model::{ClientId, Requester, Timestamp};
 
 impl Idp {
     /// Shows the page.
-    pub(super) async fn apps_page(&self, headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn apps_page(&self, headers: &HeaderMap, caller: &Requester) -> Response {
         let session = match self.session(headers).await {
             Ok(Some(session)) => session,
             Ok(None) => return see_other(&self.path("/login")),
@@ -26,7 +26,7 @@ impl Idp {
     }
 
     /// Withdraws what was granted to one client.
-    pub(super) async fn withdraw(&self, body: &[u8], headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn withdraw(&self, body: &[u8], headers: &HeaderMap, caller: &Requester) -> Response {
         let (form, session) = match self.own_form(body, headers, caller).await {
             Ok(both) => both,
             Err(answer) => return *answer,
@@ -35,11 +35,7 @@ impl Idp {
             return self.pages.problem(Problem::Request("The form names no app."), caller);
         };
         let (subject, now) = (session.user.subject, Timestamp::now());
-        let withdrawn = {
-            let client = client.clone();
-            self.desk.change(move |ledger| ledger.withdraw_consent(subject, &client, now))
-        };
-        if withdrawn.await.is_err() {
+        if self.queue.withdraw_consent(subject, client.clone(), now).await.is_err() {
             return self.pages.problem(Problem::Unavailable, caller);
         }
         self.events.note(Event::ConsentWithdrawn, caller, Some(subject), Some(&client));
@@ -51,14 +47,14 @@ impl Idp {
         &self,
         body: &[u8],
         headers: &HeaderMap,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let session = match self.own_form(body, headers, caller).await {
             Ok((_, session)) => session,
             Err(answer) => return *answer,
         };
         let subject = session.user.subject;
-        if self.desk.change(move |ledger| ledger.sign_out_everywhere(subject)).await.is_err() {
+        if self.queue.sign_out_everywhere(subject).await.is_err() {
             return self.pages.problem(Problem::Unavailable, caller);
         }
         self.events.note(Event::SignedOutEverywhere, caller, Some(subject), None);
@@ -72,7 +68,7 @@ impl Idp {
         &self,
         body: &[u8],
         headers: &HeaderMap,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<(crate::wire::parameters::Parameters, Session), Box<Response>> {
         let (form, _) = self.form(body, headers, caller)?;
         match self.session(headers).await {

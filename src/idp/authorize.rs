@@ -4,14 +4,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::browser::Ticket;
-use super::http::{Caller, see_other};
+use super::http::{Told, see_other};
 use super::pages::Problem;
 use super::request::{self, Asked, Back, Error, MAX_QUERY, Stop};
 use super::session::Session;
 use super::step::{self, Person, Step, Visit};
 use super::{Event, Idp};
 use crate::gate::Unavailable;
-use crate::model::{Secret, StoreId, Subject, Timestamp, TokenDigest};
+use crate::model::{Requester, Secret, StoreId, Subject, Timestamp, TokenDigest};
 use crate::replica::NewGrant;
 
 /// How long a code is good for, in seconds.
@@ -25,7 +25,7 @@ pub(super) const UNAVAILABLE: Error = Error {
 
 impl Idp {
     /// Somebody comes from a client.
-    pub(super) async fn authorize(&self, query: &str, headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn authorize(&self, query: &str, headers: &HeaderMap, caller: &Requester) -> Response {
         let asked = match self.read_request(query) {
             Ok(asked) => asked,
             Err(stop) => return self.stop(stop, caller),
@@ -40,7 +40,7 @@ impl Idp {
 
     /// The same as a form (OpenID Connect Core section 3.1.2.1). A browser that comes from elsewhere with a
     /// form leaves its cookies at home (SameSite), so that it comes again.
-    pub(super) fn authorize_form(&self, body: &[u8], caller: &Caller) -> Response {
+    pub(super) fn authorize_form(&self, body: &[u8], caller: &Requester) -> Response {
         let query = std::str::from_utf8(body).ok().filter(|query| {
             query.len() <= MAX_QUERY && query.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
         });
@@ -56,7 +56,7 @@ impl Idp {
     }
 
     /// Answers a request that does not go on.
-    pub(super) fn stop(&self, stop: Stop, caller: &Caller) -> Response {
+    pub(super) fn stop(&self, stop: Stop, caller: &Requester) -> Response {
         match stop {
             Stop::Page(what) => self.pages.problem(Problem::Request(what), caller),
             Stop::Unavailable => self.pages.problem(Problem::Unavailable, caller),
@@ -69,7 +69,9 @@ impl Idp {
         let mut parameters = vec![("error", error.code), ("error_description", error.description)];
         parameters.extend(back.state.as_deref().map(|state| ("state", state)));
         parameters.push(("iss", &self.settings.issuer));
-        see_other(&back.uri.with(&parameters))
+        let mut answer = see_other(&back.uri.with(&parameters));
+        answer.extensions_mut().insert(Told { code: error.code, client: None });
+        answer
     }
 
     /// Does what comes next.
@@ -79,7 +81,7 @@ impl Idp {
         ticket: &Ticket,
         session: Option<&Session>,
         visit: Visit,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let Ok(next) = self.next_step(asked, session, visit) else {
             return self.send_back(&asked.back, UNAVAILABLE);
@@ -137,7 +139,7 @@ impl Idp {
         asked: &Asked,
         session: &Session,
         store: Option<StoreId>,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let Ok(code) = Secret::generate("sx_ic_") else { return self.send_back(&asked.back, UNAVAILABLE) };
         let now = Timestamp::now();
@@ -153,8 +155,7 @@ impl Idp {
             auth_time: session.sign_in.auth_time,
             expires_at: now.plus(CODE_LIFE),
         };
-        if let Err(error) = self.desk.change(move |ledger| ledger.add_grant(&grant, now)).await {
-            tracing::warn!(request_id = caller.request_id(), "a code could not be issued: {error}");
+        if self.queue.add_grant(grant, now).await.is_err() {
             return self.send_back(&asked.back, UNAVAILABLE);
         }
         let (subject, client) = (session.user.subject, &asked.client.client_id);

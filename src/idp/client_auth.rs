@@ -7,10 +7,10 @@ use std::time::Instant;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
-use super::http::{Caller, Refused};
+use super::http::Refused;
 use super::{Event, Idp};
 use crate::hasher::Verdict;
-use crate::model::{AppSecret, ClientId, OauthClient, Secret, SecretHash, SecretMatch, Timestamp};
+use crate::model::{AppSecret, ClientId, OauthClient, Requester, Secret, SecretHash, SecretMatch, Timestamp};
 use crate::wire::basic::{self, BasicField};
 use crate::wire::parameters::Parameters;
 
@@ -30,7 +30,7 @@ impl Idp {
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<OauthClient, Refused> {
         let presented = presented(headers, parameters)?;
         let basic = presented.basic;
@@ -60,7 +60,7 @@ impl Idp {
         client: &OauthClient,
         hash: &str,
         secret: Secret,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<bool, Refused> {
         if secret.expose().len() > MAX_SECRET {
             return Ok(false);
@@ -74,7 +74,7 @@ impl Idp {
             SecretMatch::Different => return Ok(false),
             SecretMatch::Unproved => {}
         }
-        let fee = self.failures.take_fee(caller.address, &client.client_id, Instant::now());
+        let fee = self.limits.failures.take_fee(caller.address, &client.client_id, Instant::now());
         let fee = fee.map_err(Refused::too_many)?;
         match self.hasher.prove(Arc::clone(&record) as _, secret, Timestamp::now()).await {
             Verdict::Proved => {
@@ -90,9 +90,9 @@ impl Idp {
     }
 
     /// Counts a failure against its address; past the budget it is answered 429.
-    fn client_refused(&self, client: Option<&ClientId>, basic: bool, caller: &Caller) -> Refused {
+    fn client_refused(&self, client: Option<&ClientId>, basic: bool, caller: &Requester) -> Refused {
         self.events.note(Event::ClientRefused, caller, None, client);
-        match self.failures.charge(caller.address, Instant::now()) {
+        match self.limits.failures.charge(caller.address, Instant::now()) {
             Ok(()) => Refused::client(basic),
             Err(wait) => Refused::too_many(wait),
         }

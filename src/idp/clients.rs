@@ -9,11 +9,11 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::http::{Caller, Refused, uncached};
+use super::http::{Refused, uncached};
 use super::request::SCOPES;
 use super::{Event, Idp};
 use crate::hasher::hash_client_secret;
-use crate::model::{ClientId, ClientType, RedirectUri, ScopeSet, Secret, UserKind};
+use crate::model::{ClientId, ClientType, RedirectUri, Requester, ScopeSet, Secret, UserKind};
 use crate::replica::{NewOauthClient, WriteError};
 
 /// What a client may ask for unless more is said.
@@ -54,7 +54,7 @@ impl Idp {
         &self,
         headers: &HeaderMap,
         body: &[u8],
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         if !is_json(headers) {
             return Err(Refused::request("Send the client as application/json."));
@@ -71,7 +71,7 @@ impl Idp {
             .map_err(|error| Refused::request(format!("The client cannot be read: {error}.")))?;
         let (new, secret) = made(&asked, session.user.subject).await?;
         let (id, name) = (new.client_id.clone(), new.name.clone());
-        let number = self.desk.change(move |ledger| ledger.add_oauth_client(&new)).await;
+        let number = self.queue.add_oauth_client(new).await.map_err(|_| Refused::unavailable())?;
         let number = number.map_err(|error| match error {
             WriteError::Malformed { .. } => Refused::request(sentence(&error.to_string())),
             WriteError::TooManyClients(..) => Refused::forbidden(sentence(&error.to_string())),

@@ -4,7 +4,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::browser::Ticket;
-use super::http::Caller;
 use super::login::Target;
 use super::pages::{ConsentPage, Problem};
 use super::request::{Asked, Error};
@@ -12,14 +11,19 @@ use super::session::Session;
 use super::step::{Step, Visit, consent_store};
 use super::{Event, Idp};
 use crate::gate::Unavailable;
-use crate::model::{ScopeSet, StoreId, Timestamp};
+use crate::model::{Requester, ScopeSet, StoreId, Timestamp};
 use crate::wire::parameters::Parameters;
 
 const DENIED: Error = Error { code: "access_denied", description: "The person did not grant the request." };
 
 impl Idp {
     /// Shows the page.
-    pub(super) async fn consent_page(&self, query: &str, headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn consent_page(
+        &self,
+        query: &str,
+        headers: &HeaderMap,
+        caller: &Requester,
+    ) -> Response {
         let query = Parameters::from_form(query.as_bytes()).ok();
         let sealed = query.as_ref().and_then(|query| query.get("request"));
         let (asked, ticket) = match self.target(sealed, caller) {
@@ -39,7 +43,7 @@ impl Idp {
     }
 
     /// Takes the answer.
-    pub(super) async fn consent(&self, body: &[u8], headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn consent(&self, body: &[u8], headers: &HeaderMap, caller: &Requester) -> Response {
         let (form, _) = match self.form(body, headers, caller) {
             Ok(form) => form,
             Err(answer) => return *answer,
@@ -76,12 +80,8 @@ impl Idp {
         };
         let (for_store, scopes, now) =
             (consent_store(subject, store), asked.scopes.clone(), Timestamp::now());
-        let granted = {
-            let client = client.clone();
-            self.desk.change(move |ledger| ledger.give_consent(subject, &client, for_store, &scopes, now))
-        };
-        if let Err(error) = granted.await {
-            tracing::warn!(request_id = caller.request_id(), "a consent could not be kept: {error}");
+        let granted = self.queue.give_consent(subject, client.clone(), for_store, scopes, now).await;
+        if granted.is_err() {
             return self.send_back(&asked.back, super::authorize::UNAVAILABLE);
         }
         self.events.note(Event::ConsentGiven, caller, Some(subject), Some(client));
@@ -95,7 +95,7 @@ impl Idp {
         session: &Session,
         stores: &[StoreId],
         must_choose: bool,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let unavailable = || self.pages.problem(Problem::Unavailable, caller);
         let (Ok(seal), Ok(consents)) =

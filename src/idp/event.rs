@@ -3,8 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::http::Caller;
-use crate::model::{ClientId, Subject};
+use crate::model::{ClientId, Requester, Subject};
 
 macro_rules! events {
     ($($(#[$meta:meta])* $variant:ident => $name:literal,)*) => {
@@ -77,7 +76,7 @@ impl Events {
     pub(super) fn note(
         &self,
         event: Event,
-        caller: &Caller,
+        caller: &Requester,
         subject: Option<Subject>,
         client: Option<&ClientId>,
     ) {
@@ -86,7 +85,7 @@ impl Events {
         }
         let subject = subject.map(tracing::field::display);
         let client = client.map(ClientId::as_str);
-        let (caller, request_id) = (caller.address, caller.request_id());
+        let (caller, request_id) = (caller.address, super::http::request_id(caller));
         tracing::info!(subject, client, %caller, request_id, "{}", event.name());
     }
 }
@@ -98,8 +97,10 @@ mod tests {
     #[test]
     fn each_event_has_its_own_count() {
         let events = Events::default();
-        let caller = Caller {
+        let caller = Requester {
             address: std::net::IpAddr::from([127, 0, 0, 1]),
+            host: "id.example".into(),
+            secure: true,
             request_id: axum::http::HeaderValue::from_static("r"),
         };
         for event in Event::ALL {

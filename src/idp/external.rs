@@ -18,13 +18,13 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::browser::SessionId;
-use super::http::{Caller, see_other};
+use super::http::{request_id, see_other};
 use super::login::Target;
 use super::pages::Problem;
 use super::request::Error;
 use super::step::{Step, Visit};
 use super::{Event, Idp, Login};
-use crate::model::{Subject, Timestamp};
+use crate::model::{Requester, Subject, Timestamp};
 use crate::wire::parameters::Parameters;
 
 /// How long somebody may take on the platform's page, in seconds.
@@ -180,7 +180,7 @@ impl Idp {
         target: &Target,
         sealed: Option<&str>,
         id: &SessionId,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let mut jti = [0u8; 16];
         let (Some(key), Ok(())) = (&self.login_key, getrandom::fill(&mut jti)) else {
@@ -220,12 +220,17 @@ impl Idp {
     }
 
     /// Takes the person back: `GET {base}/login/answer?login_challenge=…&login_answer=…`.
-    pub(super) async fn login_answer(&self, query: &str, headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn login_answer(
+        &self,
+        query: &str,
+        headers: &HeaderMap,
+        caller: &Requester,
+    ) -> Response {
         let (Login::External { url, .. }, Some(key)) = (&self.settings.login, &self.login_key) else {
             return self.pages.problem(Problem::Request("Nobody signs in this way here."), caller);
         };
         let refuse = |why: &'static str| {
-            tracing::info!(request_id = caller.request_id(), "an answer of the login page is refused: {why}");
+            tracing::info!(request_id = request_id(caller), "an answer of the login page is refused: {why}");
             self.events.note(Event::AnswerRefused, caller, None, None);
             self.pages.problem(Problem::Expired, caller)
         };

@@ -1,7 +1,6 @@
 //! Requests and answers of the endpoints that programs call.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::header::{
@@ -11,21 +10,21 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::model::{ClientId, Requester};
 use crate::wire::parameters::{NotParameters, Parameters};
 
-/// Who is calling, as the listener knows it.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The address, behind trusted proxies too.
-    pub address: IpAddr,
-    /// The id of the request.
-    pub request_id: HeaderValue,
+/// The id of a request, for people and logs.
+pub(super) fn request_id(caller: &Requester) -> &str {
+    caller.request_id.to_str().unwrap_or("-")
 }
 
-impl Caller {
-    pub(super) fn request_id(&self) -> &str {
-        self.request_id.to_str().unwrap_or("-")
-    }
+/// What an answer tells the access log; an extension of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// Why it was refused; empty where it was not.
+    pub(super) code: &'static str,
+    /// The client that it is about, where it was proved.
+    pub(super) client: Option<ClientId>,
 }
 
 /// Why a program's request is refused: an error of RFC 6749 section 5.2, in words.
@@ -137,16 +136,17 @@ impl Refused {
     }
 
     /// The answer. It speaks to readers of OAuth (`error`) and of the platform (`message`, `code`).
-    pub(super) fn answer(self, caller: &Caller) -> Response {
+    pub(super) fn answer(self, caller: &Requester) -> Response {
         let body = json!({
             "error": self.error,
             "error_description": self.description,
             "message": self.description,
             "code": self.error,
             "status": self.status.as_u16(),
-            "request_id": caller.request_id(),
+            "request_id": request_id(caller),
         });
         let mut response = uncached(self.status, &body);
+        response.extensions_mut().insert(Told { code: self.error, client: None });
         let headers = response.headers_mut();
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

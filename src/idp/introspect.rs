@@ -6,9 +6,9 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::Idp;
-use super::http::{Caller, Refused, parameters, uncached};
+use super::http::{Refused, parameters, uncached};
 use super::token::{ACCESS_PREFIX, REFRESH_PREFIX, digest};
-use crate::model::{Timestamp, TokenKind};
+use crate::model::{Requester, Timestamp, TokenKind};
 
 impl Idp {
     /// Says what a token is at this moment.
@@ -16,7 +16,7 @@ impl Idp {
         &self,
         headers: &HeaderMap,
         body: &[u8],
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         let parameters = parameters(headers, body)?;
         let client = self.authenticate(headers, &parameters, caller).await?;

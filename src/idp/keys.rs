@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::gate::Unavailable;
 use crate::model::{KeyPurpose, Secret, StoredKey, Timestamp};
-use crate::replica::{Desk, Replica, WriteError};
+use crate::replica::{Replica, WriteQueue};
 
 /// How long a scheduled key is published before it signs. Longer than anybody keeps the set.
 const ANNOUNCED: i64 = 3600;
@@ -146,20 +146,19 @@ impl KeySet {
 /// old; those that nobody needs any more go.
 pub(super) async fn look_after(
     replica: &Replica,
-    desk: &Desk,
+    queue: &WriteQueue,
     life: Duration,
     now: Timestamp,
-) -> Result<(), WriteError> {
-    let unreadable = |_: Unavailable| WriteError::Busy;
-    if replica.identity_key_names(KeyPurpose::Pages).map_err(unreadable)?.is_empty() {
-        let key = new_pages_key(now)?;
-        desk.change(move |ledger| ledger.add_identity_key(&key, Timestamp(0))).await?;
+) -> Result<(), Unavailable> {
+    if replica.identity_key_names(KeyPurpose::Pages)?.is_empty() {
+        let key = new_pages_key(now).map_err(|_| Unavailable)?;
+        queue.add_identity_key(replica, key, Timestamp(0)).await?;
     }
-    let keys = replica.identity_keys(KeyPurpose::IdToken).map_err(unreadable)?;
+    let keys = replica.identity_keys(KeyPurpose::IdToken)?;
     let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
     let next = match keys.first() {
         None => Some((now, Timestamp(0))),
-        // The start of the next one, and when to make it.
+        // The start of the next one, unless somebody else has made it.
         Some(newest) => {
             let due = newest.starts_at.plus(life);
             let starts_at = due.max(now.plus(ANNOUNCED));
@@ -167,14 +166,12 @@ pub(super) async fn look_after(
         }
     };
     if let Some((starts_at, unless_from)) = next {
-        let key = new_signing_key(starts_at)?;
+        let key = new_signing_key(starts_at).map_err(|_| Unavailable)?;
         tracing::info!(kid = key.kid, starts_at = starts_at.0, "a new key for ID tokens");
-        desk.change(move |ledger| ledger.add_identity_key(&key, unless_from)).await?;
+        queue.add_identity_key(replica, key, unless_from).await?;
     }
-    let replaced = keys.iter().filter(|key| key.starts_at <= now.plus(-KEPT)).count() > 1;
-    if replaced {
-        let before = now.plus(-KEPT);
-        desk.change(move |ledger| ledger.drop_old_identity_keys(KeyPurpose::IdToken, before)).await?;
+    if keys.iter().filter(|key| key.starts_at <= now.plus(-KEPT)).count() > 1 {
+        queue.drop_old_identity_keys(KeyPurpose::IdToken, now.plus(-KEPT)).await?;
     }
     Ok(())
 }

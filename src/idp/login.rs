@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::browser::{SessionId, Ticket};
-use super::http::{Caller, see_other};
+use super::http::see_other;
 use super::pages::{LoginPage, Problem, Trouble};
 use super::request::Asked;
 use super::session::Session;
@@ -18,7 +18,8 @@ use super::{Event, Idp, Login};
 use crate::gate::Unavailable;
 use crate::hasher::Verdict;
 use crate::model::{
-    Email, PasswordHash, Secret, StoreId, Subject, Timestamp, TokenDigest, User, UserKind, UserStatus,
+    Email, PasswordHash, Requester, Secret, StoreId, Subject, Timestamp, TokenDigest, User, UserKind,
+    UserStatus,
 };
 use crate::wire::parameters::Parameters;
 
@@ -49,7 +50,7 @@ enum Checked {
 
 impl Idp {
     /// Shows the page, or sends the person to the platform's own.
-    pub(super) async fn login_page(&self, query: &str, headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn login_page(&self, query: &str, headers: &HeaderMap, caller: &Requester) -> Response {
         let sealed = Parameters::from_form(query.as_bytes()).ok();
         let sealed = sealed.as_ref().and_then(|parameters| parameters.get("request"));
         let target = match self.target(sealed, caller) {
@@ -73,7 +74,7 @@ impl Idp {
     }
 
     /// Takes the form.
-    pub(super) async fn login(&self, body: &[u8], headers: &HeaderMap, caller: &Caller) -> Response {
+    pub(super) async fn login(&self, body: &[u8], headers: &HeaderMap, caller: &Requester) -> Response {
         let (form, id) = match self.form(body, headers, caller) {
             Ok(form) => form,
             Err(answer) => return *answer,
@@ -144,14 +145,11 @@ impl Idp {
         auth_time: Timestamp,
         headers: &HeaderMap,
         device: Option<String>,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let (id, sign_in) = match self.start_session(headers, user.subject, auth_time).await {
             Ok(started) => started,
-            Err(error) => {
-                tracing::warn!(request_id = caller.request_id(), "nobody can be signed in: {error}");
-                return self.pages.problem(Problem::Unavailable, caller);
-            }
+            Err(Unavailable) => return self.pages.problem(Problem::Unavailable, caller),
         };
         self.events.note(Event::SignedIn, caller, Some(user.subject), None);
         let session = Session { id, sign_in, user };
@@ -165,7 +163,7 @@ impl Idp {
     }
 
     /// Sends somebody on who is signed in.
-    async fn arrive(&self, target: &Target, session: &Session, caller: &Caller) -> Response {
+    async fn arrive(&self, target: &Target, session: &Session, caller: &Requester) -> Response {
         match target {
             Target::Client(asked, ticket) => {
                 let visit = Visit::Through { began: Timestamp(ticket.began) };
@@ -176,7 +174,7 @@ impl Idp {
     }
 
     /// Where a form or an address says that the way goes on.
-    pub(super) fn target(&self, sealed: Option<&str>, caller: &Caller) -> Result<Target, Box<Response>> {
+    pub(super) fn target(&self, sealed: Option<&str>, caller: &Requester) -> Result<Target, Box<Response>> {
         let Some(sealed) = sealed else { return Ok(Target::Account) };
         let Ok(seal) = self.seal() else {
             return Err(Box::new(self.pages.problem(Problem::Unavailable, caller)));
@@ -195,7 +193,7 @@ impl Idp {
         &self,
         body: &[u8],
         headers: &HeaderMap,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<(Parameters, SessionId), Box<Response>> {
         let refuse = |problem| Err(Box::new(self.pages.problem(problem, caller)));
         let Ok(form) = super::http::parameters(headers, body) else {
@@ -216,7 +214,7 @@ impl Idp {
         session: Option<&Session>,
         id: &SessionId,
         (email, trouble): (&str, Option<Trouble>),
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let Ok(seal) = self.seal() else { return self.pages.problem(Problem::Unavailable, caller) };
         let asked = match target {

@@ -8,12 +8,12 @@ use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
-use super::http::{Caller, see_other};
+use super::http::see_other;
 use super::pages::{Problem, SignOutPage};
 use super::session::Session;
 use super::{Event, Idp};
 use crate::gate::Unavailable;
-use crate::model::{ClientId, RedirectUri};
+use crate::model::{ClientId, RedirectUri, Requester};
 use crate::wire::parameters::Parameters;
 
 impl Idp {
@@ -23,7 +23,7 @@ impl Idp {
         method: &Method,
         parameters: Parameters,
         headers: &HeaderMap,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Response {
         let hint = parameters.get("id_token_hint");
         let place = match self.place_after(&parameters, hint) {
@@ -40,7 +40,7 @@ impl Idp {
             Ok(true) => {}
         }
         let digest = session.id.digest();
-        if self.desk.change(move |ledger| ledger.sign_out(&digest)).await.is_err() {
+        if self.queue.sign_out(digest).await.is_err() {
             return self.pages.problem(Problem::Unavailable, caller);
         }
         self.events.note(Event::SignedOut, caller, Some(session.user.subject), None);
@@ -100,7 +100,7 @@ impl Idp {
         })
     }
 
-    fn ask_to_sign_out(&self, parameters: &Parameters, session: &Session, caller: &Caller) -> Response {
+    fn ask_to_sign_out(&self, parameters: &Parameters, session: &Session, caller: &Requester) -> Response {
         let Ok(seal) = self.seal() else { return self.pages.problem(Problem::Unavailable, caller) };
         self.pages.sign_out(&SignOutPage {
             user: &session.user,

@@ -37,7 +37,6 @@ mod userinfo;
 pub use clients::new_client_id;
 pub use event::{Event, Events};
 pub use external::{LoginKey, LoginKeyError};
-pub use http::Caller;
 pub use keys::new_signing_key;
 pub use pages::{Logo, LogoError};
 pub use request::SCOPES;
@@ -50,9 +49,9 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::gate::Unavailable;
 use crate::hasher::Hasher;
-use crate::limits::{FailureBudgets, SignInBudgets, SignInSettings};
+use crate::limits::{Limits, SignInBudgets, SignInSettings};
 use crate::model::{AppSecret, ClientId, KeyPurpose, ProofKey, Timestamp};
-use crate::replica::{Desk, Replica};
+use crate::replica::{Replica, WriteQueue};
 use browser::{Cookies, Seal};
 use keys::Keyring;
 use pages::Pages;
@@ -73,12 +72,14 @@ pub struct Parts {
     pub settings: Settings,
     /// The records.
     pub replica: Arc<Replica>,
+    /// Where what is issued is recorded.
+    pub queue: Arc<WriteQueue>,
     /// The bcrypt workers.
     pub hasher: Arc<Hasher>,
     /// Under which secrets that were proved are remembered.
     pub proof_key: ProofKey,
     /// The budgets of failed attempts.
-    pub failures: Arc<FailureBudgets>,
+    pub limits: Arc<Limits>,
     /// What answers of an external login page are verified with.
     pub login_key: Option<LoginKey>,
     /// The operator's logo.
@@ -89,10 +90,10 @@ pub struct Parts {
 pub struct Idp {
     settings: Settings,
     replica: Arc<Replica>,
-    desk: Desk,
+    queue: Arc<WriteQueue>,
     hasher: Arc<Hasher>,
     proof_key: ProofKey,
-    failures: Arc<FailureBudgets>,
+    limits: Arc<Limits>,
     sign_ins: SignInBudgets,
     login_key: Option<LoginKey>,
     keyring: Keyring,
@@ -106,15 +107,11 @@ pub struct Idp {
 
 impl Idp {
     /// Puts the parts together. Keys are made by [`Idp::look_after`], which is to run beside it.
-    ///
-    /// # Errors
-    ///
-    /// When the operating system gives no thread.
-    pub fn open(parts: Parts) -> std::io::Result<Arc<Self>> {
-        let Parts { settings, replica, hasher, proof_key, failures, login_key, logo } = parts;
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { settings, replica, queue, hasher, proof_key, limits, login_key, logo } = parts;
         let is_secure = settings.issuer.starts_with("https:");
-        Ok(Arc::new(Self {
-            desk: Desk::open(&replica)?,
+        Arc::new(Self {
+            queue,
             sign_ins: SignInBudgets::new(SignInSettings::default()),
             keyring: Keyring::new(),
             seal: OnceLock::new(),
@@ -126,9 +123,9 @@ impl Idp {
             replica,
             hasher,
             proof_key,
-            failures,
+            limits,
             login_key,
-        }))
+        })
     }
 
     /// Makes the keys that are missing, and new ones on schedule, until it is dropped.
@@ -136,15 +133,18 @@ impl Idp {
         let mut was_well = true;
         loop {
             let kept =
-                keys::look_after(&self.replica, &self.desk, self.settings.key_life, Timestamp::now()).await;
-            if let Err(error) = &kept
-                && was_well
-            {
-                tracing::warn!("the keys of the identity provider: {error}");
+                keys::look_after(&self.replica, &self.queue, self.settings.key_life, Timestamp::now()).await;
+            if kept.is_err() && was_well {
+                tracing::warn!("the keys of the identity provider cannot be looked after");
             }
             was_well = kept.is_ok();
             tokio::time::sleep(if was_well { LOOK_EVERY } else { LOOK_AGAIN }).await;
         }
+    }
+
+    /// What the operator chose.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What has happened so far.
@@ -154,7 +154,7 @@ impl Idp {
 
     /// The path of one of our endpoints.
     fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.settings.base)
+        self.settings.path(path)
     }
 
     /// What seals tickets and forms.

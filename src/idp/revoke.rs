@@ -5,10 +5,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
-use super::http::{Caller, Refused, parameters, uncached};
+use super::http::{Refused, parameters, uncached};
 use super::token::{ACCESS_PREFIX, REFRESH_PREFIX, digest};
 use super::{Event, Idp};
-use crate::model::Timestamp;
+use crate::model::{Requester, Timestamp};
 
 impl Idp {
     /// Ends the pair that a token belongs to, for the client that it was issued to.
@@ -16,7 +16,7 @@ impl Idp {
         &self,
         headers: &HeaderMap,
         body: &[u8],
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         let done = || uncached(StatusCode::OK, &json!({"message": "OK", "status": 200}));
         let Ok(parameters) = parameters(headers, body) else { return Ok(done()) };
@@ -29,7 +29,7 @@ impl Idp {
         let token = parameters.get("token").and_then(|token| digest(token, &[ACCESS_PREFIX, REFRESH_PREFIX]));
         let Some(token) = token else { return Ok(done()) };
         let (id, now) = (client.client_id.clone(), Timestamp::now());
-        let revoked = self.desk.change(move |ledger| ledger.revoke_pair(&token, &id, now)).await;
+        let revoked = self.queue.revoke_pair(token, id, now).await;
         if revoked.map_err(|_| Refused::unavailable())? {
             self.events.note(Event::TokensRevoked, caller, None, Some(&client.client_id));
         }

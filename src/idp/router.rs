@@ -1,22 +1,21 @@
 //! The endpoints by path, as axum serves them on the public listener.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Extension, RawQuery, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE,
 };
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::http::{Caller, Refused, parameters, public};
-use super::{Idp, discovery};
+use super::http::{Refused, Told, parameters, public};
+use super::{Idp, Settings, discovery};
+use crate::model::{Remark, Requester};
 use crate::wire::parameters::Parameters;
 
 /// The largest body, in bytes: a list of redirect URIs, at most.
@@ -26,10 +25,11 @@ const MAX_BODY: usize = 64 * 1024;
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 type Here = State<Arc<Idp>>;
+type Caller = Extension<Requester>;
 
-impl Idp {
+impl Settings {
     /// The exact paths that are served here.
-    pub fn paths(&self) -> Vec<String> {
+    pub fn paths(&self) -> Vec<Box<str>> {
         let below = [
             "/authorize",
             "/authorize/consent",
@@ -48,9 +48,16 @@ impl Idp {
             "/logo",
             DISCOVERY,
         ];
-        below.iter().map(|path| self.path(path)).chain([DISCOVERY.to_owned()]).collect()
+        below.iter().map(|path| self.path(path).into()).chain([DISCOVERY.into()]).collect()
     }
 
+    /// The path of an endpoint.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+impl Idp {
     /// The endpoints.
     pub fn router(self: &Arc<Self>) -> Router {
         let at = |path: &str| self.path(path);
@@ -78,137 +85,157 @@ impl Idp {
     }
 }
 
-/// What the listener tells of the caller; without it, as in tests of single handlers, nobody in particular.
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or(Self {
-            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            request_id: HeaderValue::from_static("-"),
-        }))
-    }
+/// The answer, with what the access log is told of it.
+fn told(action: &'static str, mut answer: Response) -> Response {
+    let Told { code, client } = answer.extensions_mut().remove().unwrap_or_default();
+    answer.extensions_mut().insert(Remark { family: "idp", action, code, client_id: client, store_id: None });
+    answer
 }
 
-fn answered(done: Result<Response, Refused>, caller: &Caller) -> Response {
-    done.unwrap_or_else(|refused| refused.answer(caller))
+fn answered(action: &'static str, done: Result<Response, Refused>, caller: &Requester) -> Response {
+    told(action, done.unwrap_or_else(|refused| refused.answer(caller)))
 }
 
 async fn discover(State(idp): Here) -> Response {
-    public(&discovery::document(&idp.settings))
+    told("discovery", public(&discovery::document(&idp.settings)))
 }
 
-async fn jwks(State(idp): Here, caller: Caller) -> Response {
-    match idp.keyring.keys(&idp.replica) {
-        Ok(keys) => public(&keys.jwks()),
-        Err(_) => Refused::unavailable().answer(&caller),
-    }
+async fn jwks(State(idp): Here, Extension(caller): Caller) -> Response {
+    let keys = idp.keyring.keys(&idp.replica).map_err(|_| Refused::unavailable());
+    answered("jwks", keys.map(|keys| public(&keys.jwks())), &caller)
 }
 
-async fn token(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    answered(idp.token(&headers, &body, &caller).await, &caller)
+async fn token(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    answered("token", idp.token(&headers, &body, &caller).await, &caller)
 }
 
-async fn userinfo(State(idp): Here, caller: Caller, headers: HeaderMap) -> Response {
-    answered(idp.userinfo(&headers, None, &caller).await, &caller)
+async fn userinfo(State(idp): Here, Extension(caller): Caller, headers: HeaderMap) -> Response {
+    answered("userinfo", idp.userinfo(&headers, None, &caller).await, &caller)
 }
 
-async fn userinfo_form(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    answered(idp.userinfo(&headers, Some(&body), &caller).await, &caller)
+async fn userinfo_form(
+    State(idp): Here,
+    Extension(caller): Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    answered("userinfo", idp.userinfo(&headers, Some(&body), &caller).await, &caller)
 }
 
-async fn revoke(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    answered(idp.revoke(&headers, &body, &caller).await, &caller)
+async fn revoke(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    answered("revoke", idp.revoke(&headers, &body, &caller).await, &caller)
 }
 
-async fn introspect(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    answered(idp.introspect(&headers, &body, &caller).await, &caller)
+async fn introspect(
+    State(idp): Here,
+    Extension(caller): Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    answered("introspect", idp.introspect(&headers, &body, &caller).await, &caller)
 }
 
-async fn register(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    answered(idp.register(&headers, &body, &caller).await, &caller)
+async fn register(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    answered("register", idp.register(&headers, &body, &caller).await, &caller)
 }
 
 async fn authorize(
     State(idp): Here,
-    caller: Caller,
+    Extension(caller): Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    idp.authorize(&query.unwrap_or_default(), &headers, &caller).await
+    told("authorize", idp.authorize(&query.unwrap_or_default(), &headers, &caller).await)
 }
 
-async fn authorize_form(State(idp): Here, caller: Caller, body: Bytes) -> Response {
-    idp.authorize_form(&body, &caller)
+async fn authorize_form(State(idp): Here, Extension(caller): Caller, body: Bytes) -> Response {
+    told("authorize", idp.authorize_form(&body, &caller))
 }
 
 async fn consent_page(
     State(idp): Here,
-    caller: Caller,
+    Extension(caller): Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    idp.consent_page(&query.unwrap_or_default(), &headers, &caller).await
+    told("consent", idp.consent_page(&query.unwrap_or_default(), &headers, &caller).await)
 }
 
-async fn consent(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    idp.consent(&body, &headers, &caller).await
+async fn consent(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    told("consent", idp.consent(&body, &headers, &caller).await)
 }
 
 async fn login_page(
     State(idp): Here,
-    caller: Caller,
+    Extension(caller): Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    idp.login_page(&query.unwrap_or_default(), &headers, &caller).await
+    told("login", idp.login_page(&query.unwrap_or_default(), &headers, &caller).await)
 }
 
-async fn login(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    idp.login(&body, &headers, &caller).await
+async fn login(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    told("login", idp.login(&body, &headers, &caller).await)
 }
 
 async fn login_answer(
     State(idp): Here,
-    caller: Caller,
+    Extension(caller): Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    idp.login_answer(&query.unwrap_or_default(), &headers, &caller).await
+    told("login", idp.login_answer(&query.unwrap_or_default(), &headers, &caller).await)
 }
 
-async fn logout(State(idp): Here, caller: Caller, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    match Parameters::from_form(query.unwrap_or_default().as_bytes()) {
+async fn logout(
+    State(idp): Here,
+    Extension(caller): Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let answer = match Parameters::from_form(query.unwrap_or_default().as_bytes()) {
         Ok(parameters) => idp.logout(&Method::GET, parameters, &headers, &caller).await,
         Err(_) => idp.pages.malformed(&caller),
-    }
+    };
+    told("logout", answer)
 }
 
-async fn logout_form(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    match parameters(&headers, &body) {
+async fn logout_form(
+    State(idp): Here,
+    Extension(caller): Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let answer = match parameters(&headers, &body) {
         Ok(parameters) => idp.logout(&Method::POST, parameters, &headers, &caller).await,
         Err(_) => idp.pages.malformed(&caller),
-    }
+    };
+    told("logout", answer)
 }
 
-async fn apps_page(State(idp): Here, caller: Caller, headers: HeaderMap) -> Response {
-    idp.apps_page(&headers, &caller).await
+async fn apps_page(State(idp): Here, Extension(caller): Caller, headers: HeaderMap) -> Response {
+    told("apps", idp.apps_page(&headers, &caller).await)
 }
 
-async fn withdraw(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    idp.withdraw(&body, &headers, &caller).await
+async fn withdraw(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    told("apps", idp.withdraw(&body, &headers, &caller).await)
 }
 
-async fn sign_out_everywhere(State(idp): Here, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
-    idp.sign_out_everywhere(&body, &headers, &caller).await
+async fn sign_out_everywhere(
+    State(idp): Here,
+    Extension(caller): Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    told("apps", idp.sign_out_everywhere(&body, &headers, &caller).await)
 }
 
 async fn logo(State(idp): Here) -> Response {
-    idp.pages.logo()
+    told("logo", idp.pages.logo())
 }
 
-async fn wrong_method(caller: Caller) -> Response {
-    Refused::method().answer(&caller)
+async fn wrong_method(Extension(caller): Caller) -> Response {
+    told("method", Refused::method().answer(&caller))
 }
 
 /// Programs in browsers ask first (Fetch, "CORS-preflight request"). No cookie comes along.

@@ -6,7 +6,6 @@ use super::Idp;
 use super::browser::SessionId;
 use crate::gate::Unavailable;
 use crate::model::{SignIn, Subject, Timestamp, User, UserStatus};
-use crate::replica::WriteError;
 
 /// A use is noted this often, in seconds.
 const NOTED_EVERY: i64 = 60;
@@ -34,7 +33,7 @@ impl Idp {
         let Some(user) = user.filter(|user| user.status == UserStatus::Active) else { return Ok(None) };
         if now >= sign_in.seen_at.plus(NOTED_EVERY) {
             // What is not noted ends a session early, which the next sign-in cures.
-            let _ = self.desk.change(move |ledger| ledger.touch_sign_in(&digest, now)).await;
+            let _ = self.queue.touch_sign_in(digest, now).await;
         }
         Ok(Some(Session { id, sign_in, user }))
     }
@@ -45,12 +44,12 @@ impl Idp {
         headers: &HeaderMap,
         subject: Subject,
         auth_time: Timestamp,
-    ) -> Result<(SessionId, SignIn), WriteError> {
-        let id = SessionId::random()?;
+    ) -> Result<(SessionId, SignIn), Unavailable> {
+        let id = SessionId::random().map_err(|_| Unavailable)?;
         let now = Timestamp::now();
         let sign_in = SignIn { subject, auth_time, seen_at: now, ends_at: now.plus(self.session_seconds()) };
         let (digest, former) = (id.digest(), self.cookies.session_of(headers).map(|former| former.digest()));
-        self.desk.change(move |ledger| ledger.sign_in(&digest, former.as_ref(), &sign_in)).await?;
+        self.queue.sign_in(digest, former, sign_in).await?;
         Ok((id, sign_in))
     }
 

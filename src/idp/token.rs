@@ -7,9 +7,9 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::http::{Caller, Refused, parameters, uncached};
+use super::http::{Refused, Told, parameters, request_id, uncached};
 use super::{Event, Idp};
-use crate::model::{Grant, OauthClient, ScopeSet, Secret, Timestamp, TokenDigest};
+use crate::model::{Grant, OauthClient, Requester, ScopeSet, Secret, Timestamp, TokenDigest};
 use crate::replica::{Exchanged, NewPair, PresentedCode};
 use crate::wire::parameters::Parameters;
 
@@ -60,7 +60,7 @@ impl Idp {
         &self,
         headers: &HeaderMap,
         body: &[u8],
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         let parameters = parameters(headers, body)?;
         let client = self.authenticate(headers, &parameters, caller).await?;
@@ -76,7 +76,7 @@ impl Idp {
         &self,
         parameters: &Parameters,
         client: &OauthClient,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         let code = parameters.get("code").ok_or(Refused::request("code is missing."))?;
         let verifier = parameters.get("code_verifier");
@@ -92,8 +92,7 @@ impl Idp {
             redirect_uri: parameters.get("redirect_uri").map(str::to_owned),
             challenge: verifier.map(|verifier| BASE64URL_NOPAD.encode(&Sha256::digest(verifier))),
         };
-        let stored = pair.stored(now);
-        let exchanged = self.desk.change(move |ledger| ledger.redeem_code(&presented, &stored, now)).await;
+        let exchanged = self.queue.redeem_code(presented, pair.stored(now), now).await;
         match exchanged.map_err(|_| Refused::unavailable())? {
             Exchanged::Issued(grant) => {
                 self.events.note(Event::TokensIssued, caller, Some(grant.subject), Some(&client.client_id));
@@ -108,7 +107,7 @@ impl Idp {
         &self,
         parameters: &Parameters,
         client: &OauthClient,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         let token = parameters.get("refresh_token").ok_or(Refused::request("refresh_token is missing."))?;
         let asked = match parameters.get("scope").map(ScopeSet::parse) {
@@ -118,9 +117,8 @@ impl Idp {
         };
         let token = digest(token, &[REFRESH_PREFIX]).ok_or_else(Refused::grant)?;
         let (pair, now) = (Pair::generate().map_err(|_| Refused::unavailable())?, Timestamp::now());
-        let (stored, id) = (pair.stored(now), client.client_id.clone());
-        let exchanged =
-            self.desk.change(move |ledger| ledger.refresh(&token, &id, asked.as_ref(), &stored, now)).await;
+        let id = client.client_id.clone();
+        let exchanged = self.queue.refresh(token, id, asked, pair.stored(now), now).await;
         match exchanged.map_err(|_| Refused::unavailable())? {
             Exchanged::Issued(grant) => {
                 let who = Some(grant.subject);
@@ -137,7 +135,7 @@ impl Idp {
         exchanged: &Exchanged,
         reused: Event,
         client: &OauthClient,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Refused {
         let client = Some(&client.client_id);
         match exchanged {
@@ -146,7 +144,7 @@ impl Idp {
             }
             Exchanged::Reused(grant) => self.events.note(reused, caller, Some(grant.subject), client),
             Exchanged::Refused(why) => {
-                tracing::info!(request_id = caller.request_id(), "a token request is refused: {why}");
+                tracing::info!(request_id = request_id(caller), "a token request is refused: {why}");
                 self.events.note(Event::GrantRefused, caller, None, client);
             }
             Exchanged::Issued(_) => {}
@@ -174,7 +172,9 @@ impl Idp {
             let claims = self.id_token(pair, grant, nonce, now);
             body["id_token"] = json!(keys.sign(&claims, now).ok_or_else(Refused::unavailable)?);
         }
-        Ok(uncached(StatusCode::OK, &body))
+        let mut answer = uncached(StatusCode::OK, &body);
+        answer.extensions_mut().insert(Told { code: "", client: Some(grant.client.clone()) });
+        Ok(answer)
     }
 
     /// The claims of an ID token (OpenID Connect Core sections 2 and 3.1.3.6). What the scopes tell of the

@@ -10,10 +10,10 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::Idp;
-use super::http::{Caller, Refused, parameters, uncached};
+use super::http::{Refused, parameters, uncached};
 use super::token::{ACCESS_PREFIX, digest};
 use crate::gate::Unavailable;
-use crate::model::{Grant, Secret, Timestamp, TokenKind, User};
+use crate::model::{Grant, Requester, Secret, Timestamp, TokenKind, User};
 use crate::wire::authorization::{self, Authorization};
 use crate::wire::parameters::Parameters;
 
@@ -23,7 +23,7 @@ impl Idp {
         &self,
         headers: &HeaderMap,
         body: Option<&[u8]>,
-        caller: &Caller,
+        caller: &Requester,
     ) -> Result<Response, Refused> {
         let parameters = body.map(|body| parameters(headers, body)).transpose()?;
         let (token, client) = match self.presented(headers, parameters.as_ref())? {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod bucket;
+mod clients;
 mod failures;
 mod places;
 mod quota;
@@ -14,6 +15,7 @@ mod shared;
 mod sign_ins;
 
 pub use bucket::{Bucket, Rate};
+pub use clients::ClientRates;
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
 pub use places::{Place, Places};
 pub use quota::Quota;

@@ -14,6 +14,7 @@ use pingora::proxy::Session;
 use super::grpc;
 use crate::gate::Reason;
 use crate::limits::Quota;
+use crate::model::Platform;
 
 /// The header that carries the request id, both ways.
 pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -21,11 +22,35 @@ pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static(
 /// How long the rest of an unread request body is read after an answer, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// Answers with this head and body. Where the request's body was not read to its end, the connection ends.
+pub(super) async fn write(
+    session: &mut Session,
+    head: ResponseHeader,
+    body: Option<Bytes>,
+    is_read: bool,
+) -> pingora::Result<()> {
+    if !is_read {
+        prepare_for_rest(session, false);
+    }
+    write_whole(session, head, body).await
+}
+
+async fn write_whole(
+    session: &mut Session,
+    head: ResponseHeader,
+    body: Option<Bytes>,
+) -> pingora::Result<()> {
+    let Some(body) = body else { return write_head_alone(session, head).await };
+    session.write_response_header(Box::new(head), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
 /// Answers with a refusal; `quota` is the caller's, where the request was counted or was one too many.
 /// `keep` says whether the connection is still in step.
 pub(super) async fn refuse(
     session: &mut Session,
     reason: &Reason,
+    platform: Platform,
     request_id: &HeaderValue,
     quota: Option<&Quota>,
     keep: bool,
@@ -41,14 +66,10 @@ pub(super) async fn refuse(
         drain(session, keep).await;
         return Ok(());
     }
-    let (mut head, body) = build(reason, request_id)?;
+    let (mut head, body) = build(reason, platform, request_id)?;
     add(&mut head, quota)?;
-    if session.req_header().method == http::Method::HEAD {
-        write_head_alone(session, head).await?;
-    } else {
-        session.write_response_header(Box::new(head), false).await?;
-        session.write_response_body(Some(Bytes::from(body)), true).await?;
-    }
+    let is_head = session.req_header().method == http::Method::HEAD;
+    write_whole(session, head, (!is_head).then(|| Bytes::from(body))).await?;
     drain(session, keep).await;
     Ok(())
 }
@@ -81,14 +102,18 @@ async fn drain(session: &mut Session, keep: bool) {
 }
 
 /// The head and the body of a refusal.
-fn build(reason: &Reason, request_id: &HeaderValue) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
-    let body = reason.body(request_id.to_str().unwrap_or_default());
+fn build(
+    reason: &Reason,
+    platform: Platform,
+    request_id: &HeaderValue,
+) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
+    let body = reason.body_for(platform, request_id.to_str().unwrap_or_default());
     let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(X_REQUEST_ID, request_id.clone())?;
-    if let Some(challenge) = reason.challenge() {
+    if let Some(challenge) = reason.challenge_for(platform) {
         head.insert_header(WWW_AUTHENTICATE, challenge)?;
     }
     if let Some(seconds) = reason.retry_after() {
@@ -102,7 +127,7 @@ fn build(reason: &Reason, request_id: &HeaderValue) -> pingora::Result<(Response
 
 /// A refusal as the bytes of an HTTP/1.1 response that ends the connection.
 pub(super) fn closing(reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
-    let Ok((mut head, body)) = build(reason, request_id) else { return Vec::new() };
+    let Ok((mut head, body)) = build(reason, Platform::default(), request_id) else { return Vec::new() };
     let status = head.status;
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());

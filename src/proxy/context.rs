@@ -12,7 +12,7 @@ use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
 use crate::gate::{Kind, Pass, Reason, Step, Trail};
 use crate::limits::Quota;
-use crate::model::{App, Store};
+use crate::model::{App, Platform, Remark, Store};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
@@ -37,9 +37,15 @@ pub struct Context {
     pub(super) sent_upstream: Option<Instant>,
     pub(super) first_byte: Option<Instant>,
     pub(super) known: Known,
+    /// What an endpoint of ours told of the request that it answered; boxed, as it is rare.
+    pub(super) local: Option<Box<Answered>>,
     /// Counts as under way until this is dropped, whatever becomes of the request.
     pub(super) _in_flight: InFlightRequest,
 }
+
+/// A request that was answered by an endpoint of ours.
+#[derive(Debug)]
+pub(super) struct Answered(pub(super) Option<Remark>);
 
 /// Who and what a decision came across, for the log.
 #[derive(Debug, Default)]
@@ -48,12 +54,17 @@ pub(super) struct Known {
     pub(super) kind: Option<Kind>,
     pub(super) app: Option<Arc<App>>,
     pub(super) store: Option<Arc<Store>>,
+    /// Whose words a refusal is told in.
+    pub(super) platform: Platform,
 }
 
 impl Trail for Known {
     fn step(&mut self, step: Step<'_>) {
         match step {
-            Step::Route(index, _) => self.route = Some(index),
+            Step::Route(index, route) => {
+                self.route = Some(index);
+                self.platform = route.platform;
+            }
             Step::Presented(kind) => self.kind = Some(kind),
             Step::App(app) => self.app = Some(Arc::clone(app)),
             Step::Store(store) => self.store = Some(Arc::clone(store)),
@@ -69,6 +80,8 @@ pub enum Outcome {
     Forwarded,
     /// The gateway answered itself, with this reason.
     Refused,
+    /// An endpoint of ours answered, whatever it said.
+    Local,
     /// The client or the upstream broke off after the answer had begun, or before any could be sent.
     Broken,
 }
@@ -82,6 +95,8 @@ pub struct Record<'r> {
     pub outcome: Outcome,
     /// Why it was refused.
     pub reason: Option<&'r Reason>,
+    /// What an endpoint of ours told of it.
+    pub remark: Option<&'r Remark>,
     /// The status sent to the client; 0 when none was.
     pub status: u16,
     /// The method.

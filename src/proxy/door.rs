@@ -222,6 +222,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             outcome: Outcome::Refused,
             status: reason.code().status().as_u16(),
             reason: Some(&reason),
+            remark: None,
             method: &NO_METHOD,
             route: None,
             kind: None,

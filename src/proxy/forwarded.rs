@@ -70,6 +70,14 @@ pub(super) struct Origin<'a> {
     pub(super) request_id: &'a HeaderValue,
 }
 
+/// Whether the caller spoke TLS: to us, or to the trusted proxy in front, which says so.
+pub(super) fn is_secure(tls: bool, peer: &Peer, headers: &HeaderMap) -> bool {
+    match peer.is_trusted && has_only(headers, &PROTO, is_scheme) {
+        true => headers.get(&PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")),
+        false => tls,
+    }
+}
+
 /// Sets request id and `X-Forwarded-*` on the request to the upstream, which has its checked Host.
 pub(super) fn set(headers: &mut HeaderMap, origin: &Origin<'_>) {
     let peer = origin.peer;

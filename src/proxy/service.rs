@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::HeaderValue;
 use http::header::HOST;
+use http::{HeaderValue, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -16,19 +16,20 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer;
 use super::attempt::Attempts;
-use super::context::{Context, Known, Outcome, Record};
+use super::context::{Answered, Context, Known, Outcome, Record};
 use super::forwarded::{self, Origin, RequestIds};
 use super::hop;
 use super::in_flight::InFlight;
 use super::leash::{AtDoor, LeashBook};
+use super::local::Local;
 use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
 use super::upstream::Upstreams;
-use crate::gate::{Challenge, Code, Decision, Directory, Gate, Pass, RawHead, Reason};
+use crate::gate::{Challenge, Code, Decision, Directory, Gate, Head, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Limits, Quota};
-use crate::model::Timestamp;
+use crate::model::{Requester, Timestamp};
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
 const PROOF_ROUNDS: usize = 3;
@@ -56,9 +57,11 @@ pub struct Parts<D> {
     /// The records.
     pub directory: D,
     /// The bcrypt workers.
-    pub hasher: Hasher,
+    pub hasher: Arc<Hasher>,
     /// For those who fail, and for those who ask too often.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    /// What is answered here.
+    pub local: Local,
     /// Where requests go.
     pub upstreams: Arc<Upstreams>,
     /// Where their records go.
@@ -73,6 +76,7 @@ pub struct Parts<D> {
 
 /// What becomes of a request, without borrowing it.
 enum Next {
+    Local(Uri, Requester),
     Forward { upstream: usize, pass: Pass },
     Prove(Challenge),
     Refuse(Reason),
@@ -111,11 +115,28 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Err(_) => return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte)),
             }
         }
+        if self.0.local.serves(head.target.path()) {
+            let Ok(target) = head.target.path_and_query().parse() else {
+                return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte));
+            };
+            return Next::Local(target, self.requester(session, &head, context));
+        }
         context.known = Known::default();
         match self.0.gate.decide(&head, &self.0.directory, Timestamp::now(), &mut context.known) {
             Decision::Forward(route, pass) => Next::Forward { upstream: route.upstream, pass },
             Decision::Prove(challenge) => Next::Prove(challenge),
             Decision::Refuse(reason) => Next::Refuse(reason),
+        }
+    }
+
+    /// Who asks an endpoint of ours.
+    fn requester(&self, session: &Session, head: &Head<'_>, context: &Context) -> Requester {
+        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        Requester {
+            address: head.caller,
+            host: head.host.into(),
+            secure: forwarded::is_secure(tls, &context.peer, head.headers),
+            request_id: context.request_id.clone(),
         }
     }
 
@@ -142,6 +163,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Next::Forward { upstream, pass } => return Ok((upstream, pass)),
                 Next::Refuse(reason) => return Err(self.charged(reason, context)),
                 Next::Prove(challenge) => challenge,
+                Next::Local(..) => return Err(Reason::NoRoute), // what was routed stays routed
             };
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
@@ -227,6 +249,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             sent_upstream: None,
             first_byte: None,
             known: Known::default(),
+            local: None,
             _in_flight: self.0.in_flight.enter(),
         }
     }
@@ -257,6 +280,12 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let settled = match self.decide(session, context) {
+            Next::Local(target, requester) => {
+                let answered = Box::pin(self.0.local.answer(session, target, requester)).await;
+                let remark = answered.as_ref().ok().cloned().flatten();
+                context.local = Some(Box::new(Answered(remark)));
+                return answered.map(|_| true);
+            }
             Next::Forward { upstream, pass } => Ok((upstream, pass)),
             Next::Refuse(reason) => Err(self.charged(reason, context)),
             // Boxed, as is the refusal: what is rare should not make this future large.
@@ -278,7 +307,14 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
                 // Where the end of the body is in doubt the connection is out of step.
                 let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
                 let quota = context.quota.as_ref();
-                let refusal = answer::refuse(session, &reason, &context.request_id, quota, keep);
+                let refusal = answer::refuse(
+                    session,
+                    &reason,
+                    context.known.platform,
+                    &context.request_id,
+                    quota,
+                    keep,
+                );
                 let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
@@ -413,7 +449,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
             status = reason.code().status().as_u16();
             let quota = context.quota.as_ref();
-            if let Err(error) = answer::refuse(session, &reason, &context.request_id, quota, false).await {
+            if let Err(error) =
+                answer::refuse(session, &reason, context.known.platform, &context.request_id, quota, false)
+                    .await
+            {
                 tracing::debug!("an error could not be answered: {error}");
             }
             context.refused = Some(reason);
@@ -437,6 +476,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         let outcome = match (&context.refused, error) {
             (Some(_), _) => Outcome::Refused,
+            (None, None) if context.local.is_some() => Outcome::Local,
             (None, Some(_)) => Outcome::Broken,
             (None, None) => Outcome::Forwarded,
         };
@@ -449,6 +489,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             request_id: &context.request_id,
             outcome,
             reason: context.refused.as_ref(),
+            remark: context.local.as_ref().and_then(|answered| answered.0.as_ref()),
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
             method: &session.req_header().method,
             route: known.route,

@@ -13,7 +13,7 @@
 //! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
 //!   of the file.
 //!
-//! Off the request path a gateway records the last use of each secret (`uses.rs`) and sweeps out expired
+//! What token endpoints issue is committed in groups (`group.rs`, `issue.rs`). Off the request path a gateway records the last use of each secret (`uses.rs`) and sweeps out expired
 //! tokens (`housekeeping.rs`); both can wait, and decide nothing.
 //!
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
@@ -21,12 +21,13 @@
 
 mod complaints;
 mod delay;
-mod desk;
 mod directory;
 mod file;
+mod group;
 mod housekeeping;
 mod identity;
 mod import;
+mod issue;
 mod journal;
 mod pool;
 mod read;
@@ -39,9 +40,10 @@ mod wake;
 mod watch;
 mod write;
 
-pub use desk::{Desk, Ledger};
 pub use file::OpenError;
+pub use group::WriteQueue;
 pub use import::{Imported, Progress};
+pub use issue::{Installed, NewAccessToken, Shop};
 pub use journal::Position;
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;

@@ -166,12 +166,26 @@ impl Shared {
                 Outcome::Forwarded => "forwarded",
                 Outcome::Refused => "refused",
                 Outcome::Broken => "broken",
+                Outcome::Local => "local",
             },
         );
         line.number(br#","status":"#, record.status.into());
         if let Some(reason) = record.reason {
             line.plain(br#","code":"#, reason.code().name());
             line.text(br#","reason":"#, &reason.to_string());
+        }
+        if let Some(remark) = record.remark {
+            line.plain(br#","endpoint":"#, remark.family);
+            line.plain(br#","action":"#, remark.action);
+            if !remark.code.is_empty() {
+                line.plain(br#","code":"#, remark.code);
+            }
+            if let Some(client_id) = &remark.client_id {
+                line.plain(br#","client_id":"#, client_id.as_str());
+            }
+            if let Some(store_id) = remark.store_id {
+                line.number(br#","store_id":"#, store_id.get());
+            }
         }
         if let Some(kind) = record.kind {
             line.plain(br#","credential":"#, kind.name());
@@ -212,6 +226,7 @@ mod tests {
             request_id,
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
+            remark: None,
             status: 200,
             method,
             route: Some(0),

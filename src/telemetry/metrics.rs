@@ -9,6 +9,7 @@ use prometheus::{
 };
 
 use crate::gate::{Code, Reason};
+use crate::idp::Events;
 use crate::model::Timestamp;
 use crate::proxy::{Outcome, Record, UpstreamStatus};
 
@@ -17,6 +18,9 @@ use crate::proxy::{Outcome, Record, UpstreamStatus};
 pub struct Metrics {
     registry: Registry,
     forwarded: IntCounter,
+    local: IntCounter,
+    /// By endpoint, action and outcome.
+    endpoints: IntCounterVec,
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
@@ -41,6 +45,7 @@ pub struct Metrics {
     connections_refused: IntCounter,
     connections_cut: IntCounter,
     upstreams: Mutex<Upstreams>,
+    idp_events: IntCounterVec,
 }
 
 /// What the proxy counts itself; set when the metrics are read.
@@ -110,6 +115,14 @@ impl Metrics {
             &[],
         )?;
         registry.register(Box::new(tls_expiry.clone()))?;
+        let endpoints = IntCounterVec::new(
+            Opts::new(
+                "storegate_endpoint_requests_total",
+                "Requests to the gateway's own endpoints, by endpoint, action and outcome: ok, or the code of the refusal.",
+            ),
+            &["endpoint", "action", "outcome"],
+        )?;
+        registry.register(Box::new(endpoints.clone()))?;
         let limited_by_route = IntCounterVec::new(
             Opts::new(
                 "storegate_rate_limited_total",
@@ -136,9 +149,16 @@ impl Metrics {
         )?;
         registry.register(Box::new(connections_cut.clone()))?;
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
+        let idp_events = IntCounterVec::new(
+            Opts::new("storegate_idp_events_total", "What happened at the identity provider, by event."),
+            &["event"],
+        )?;
+        registry.register(Box::new(idp_events.clone()))?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
+            local: requests.with_label_values(&["local", ""]),
+            endpoints,
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
             limited: Vec::new(),
@@ -156,6 +176,7 @@ impl Metrics {
             connections_refused,
             connections_cut,
             upstreams,
+            idp_events,
         })
     }
 
@@ -188,6 +209,16 @@ impl Metrics {
         }
     }
 
+    /// Takes over what the identity provider counts itself.
+    pub fn show_idp(&self, events: &Events) {
+        // One reader of the metrics at a time, as above.
+        let _one = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, count) in events.counts() {
+            let counter = self.idp_events.with_label_values(&[event.name()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
     /// Counts a request that ended.
     pub fn count(&self, record: &Record<'_>) {
         match (record.outcome, record.reason) {
@@ -202,12 +233,22 @@ impl Metrics {
                 }
             }
             (Outcome::Forwarded, _) => self.forwarded.inc(),
+            (Outcome::Local, _) => self.local(record),
             _ => self.broken.inc(),
         }
         let upstream = record.upstream.unwrap_or(Duration::ZERO);
         self.gateway_time.observe(record.total.saturating_sub(upstream).as_secs_f64());
         if record.upstream.is_some() {
             self.upstream_time.observe(upstream.as_secs_f64());
+        }
+    }
+
+    /// Counts a request to an endpoint of ours. There are few of these labels: none comes from outside.
+    fn local(&self, record: &Record<'_>) {
+        self.local.inc();
+        if let Some(remark) = record.remark {
+            let outcome = if remark.code.is_empty() { "ok" } else { remark.code };
+            self.endpoints.with_label_values(&[remark.family, remark.action, outcome]).inc();
         }
     }
 

@@ -18,4 +18,5 @@ pub mod parameters;
 mod percent;
 pub mod query;
 pub mod session_token;
+pub mod shopify_session;
 pub mod target;

@@ -231,10 +231,10 @@ async fn discovery_names_what_is_there() {
     let endpoints: Vec<_> =
         endpoints.filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri").collect();
     assert_eq!(endpoints.len(), 7, "{endpoints:?}");
-    let paths = stage.idp.paths();
+    let paths = stage.idp.settings().paths();
     for (name, url) in endpoints {
         let path = url.as_str().unwrap().strip_prefix(ISSUER).unwrap();
-        assert!(paths.iter().any(|own| own == path), "{name} {path}");
+        assert!(paths.iter().any(|own| **own == *path), "{name} {path}");
         assert_ne!(stage.get(path, &[]).await.status, 404, "{name}");
     }
     for path in paths {

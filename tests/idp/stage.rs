@@ -13,12 +13,13 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use storegate::hasher::Hasher;
-use storegate::idp::{Brand, Caller, Color, Idp, Login, LoginKey, Parts, Settings};
-use storegate::limits::{FailureBudgets, FailureSettings};
+use storegate::idp::{Brand, Color, Idp, Login, LoginKey, Parts, Settings};
+use storegate::limits::{FailureBudgets, FailureSettings, Limits, RateLimits, RateSettings};
 use storegate::model::{
-    ClientId, ClientType, Email, PasswordHash, Profile, ProofKey, RedirectUri, ScopeSet, StoreId, Subject,
+    ClientId, ClientType, Email, PasswordHash, Profile, ProofKey, RedirectUri, Requester, ScopeSet, StoreId,
+    Subject,
 };
-use storegate::replica::{NewOauthClient, NewUser, Options, Replica, Writer};
+use storegate::replica::{NewOauthClient, NewUser, Options, Replica, WriteQueue, Writer};
 use tower::ServiceExt;
 
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
@@ -155,16 +156,21 @@ impl Stage {
                 terms_url: None,
             },
         };
-        let idp = Idp::open(Parts {
+        let rates = RateSettings { everywhere: None, routes: Vec::new(), shared: None };
+        let limits = Limits {
+            failures: FailureBudgets::new(FailureSettings { per_address: None, per_client: None }),
+            rates: RateLimits::start(rates, || {}).await,
+        };
+        let idp = Idp::new(Parts {
             settings,
             replica: Arc::clone(&replica),
+            queue: Arc::new(WriteQueue::start(&replica).unwrap()),
             hasher: Arc::new(Hasher::start(2, 64, proof_key.clone()).unwrap()),
             proof_key,
-            failures: Arc::new(FailureBudgets::new(FailureSettings { per_address: None, per_client: None })),
+            limits: Arc::new(limits),
             login_key,
             logo: None,
-        })
-        .unwrap();
+        });
         tokio::spawn(Arc::clone(&idp).look_after());
         let router = idp.router();
         let stage = Self { folder, replica, idp, router };
@@ -243,7 +249,7 @@ impl Stage {
         panic!("no keys were made");
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+    async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -264,6 +270,11 @@ impl Stage {
     pub(crate) async fn post_json(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let headers = [headers, &[("content-type", "application/json; charset=utf-8")]].concat();
         self.send(request(Method::POST, path, &headers, body.to_string())).await
+    }
+
+    /// POSTs a body as it is.
+    pub(crate) async fn post_text(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send(request(Method::POST, path, headers, body.to_owned())).await
     }
 
     /// Exchanges a code as the confidential client.
@@ -314,7 +325,10 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: String) -
         }
     }
     let request_id = header::HeaderValue::from_static("of-the-test");
-    request.extension(Caller { address, request_id }).body(Body::from(body)).unwrap()
+    request
+        .extension(Requester { address, host: "127.0.0.1:8080".into(), secure: false, request_id })
+        .body(Body::from(body))
+        .unwrap()
 }
 
 /// The shop's request for authorization; what is added comes behind it.

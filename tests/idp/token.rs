@@ -122,9 +122,7 @@ async fn what_is_asked_for() {
         ("multipart/form-data; boundary=x", "--x--"),
     ] {
         let headers = [("authorization", good.as_str()), ("content-type", content_type)];
-        let request = axum::http::Request::builder().method("POST").uri(TOKEN);
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let answer = stage.send(request.body(axum::body::Body::from(body)).unwrap()).await;
+        let answer = stage.post_text(TOKEN, &headers, body).await;
         assert_eq!(answer.error(), (400, "invalid_request".into()), "{content_type} {body}");
     }
     assert_eq!(stage.get(TOKEN, &[]).await.status, 405, "no token by GET");

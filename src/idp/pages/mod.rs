@@ -18,11 +18,11 @@ use sha2::{Digest, Sha256};
 
 pub use look::{Logo, LogoError};
 
-use super::http::Caller;
+use super::http::{Told, request_id};
 use super::request::Asked;
 use super::texts::{ENGLISH, Texts};
 use super::{Brand, Settings};
-use crate::model::{Consent, ScopeSet, StoreId, User};
+use crate::model::{Consent, Requester, ScopeSet, StoreId, User};
 
 /// The pages.
 #[derive(Debug)]
@@ -135,14 +135,19 @@ impl Pages {
 
     /// The sign-in page.
     pub(super) fn login(&self, page: &LoginPage<'_>) -> Response {
-        let (status, wait) = match page.trouble {
-            None => (StatusCode::OK, None),
-            Some(Trouble::Wrong | Trouble::Incomplete) => (StatusCode::UNPROCESSABLE_ENTITY, None),
-            Some(Trouble::Busy) => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(5))),
-            Some(Trouble::Throttled(wait)) => (StatusCode::TOO_MANY_REQUESTS, Some(wait)),
+        let (status, code, wait) = match page.trouble {
+            None => (StatusCode::OK, "", None),
+            Some(Trouble::Wrong) => (StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", None),
+            Some(Trouble::Incomplete) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", None),
+            Some(Trouble::Busy) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", Some(Duration::from_secs(5)))
+            }
+            Some(Trouble::Throttled(wait)) => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", Some(wait))
+            }
         };
         let back = page.asked.map(|asked| &asked.back.uri);
-        let mut answer = self.page(status, back, views::login(&self.frame, &self.issuer, page));
+        let mut answer = self.page((status, code), back, views::login(&self.frame, &self.issuer, page));
         if let Some(wait) = wait {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
@@ -151,33 +156,37 @@ impl Pages {
 
     /// The page that asks.
     pub(super) fn consent(&self, page: &ConsentPage<'_>) -> Response {
-        let status = if page.must_choose { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-        self.page(status, Some(&page.asked.back.uri), views::consent(&self.frame, page))
+        let told = match page.must_choose {
+            true => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request"),
+            false => (StatusCode::OK, ""),
+        };
+        self.page(told, Some(&page.asked.back.uri), views::consent(&self.frame, page))
     }
 
     /// The page with what was granted.
     pub(super) fn apps(&self, page: &AppsPage<'_>) -> Response {
-        self.page(StatusCode::OK, None, views::apps(&self.frame, page))
+        self.page((StatusCode::OK, ""), None, views::apps(&self.frame, page))
     }
 
     /// The page that asks whether to sign out.
     pub(super) fn sign_out(&self, page: &SignOutPage<'_>) -> Response {
-        self.page(StatusCode::OK, None, views::sign_out(&self.frame, page))
+        self.page((StatusCode::OK, ""), None, views::sign_out(&self.frame, page))
     }
 
     /// The page after signing out.
     pub(super) fn signed_out(&self) -> Response {
-        self.page(StatusCode::OK, None, views::signed_out(&self.frame))
+        self.page((StatusCode::OK, ""), None, views::signed_out(&self.frame))
     }
 
     /// A page without a way on.
-    pub(super) fn problem(&self, problem: Problem, caller: &Caller) -> Response {
-        let status = match problem {
-            Problem::Request(_) | Problem::Cookies => StatusCode::BAD_REQUEST,
-            Problem::Expired => StatusCode::FORBIDDEN,
-            Problem::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    pub(super) fn problem(&self, problem: Problem, caller: &Requester) -> Response {
+        let told = match problem {
+            Problem::Request(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Problem::Cookies => (StatusCode::BAD_REQUEST, "no_cookie"),
+            Problem::Expired => (StatusCode::FORBIDDEN, "expired"),
+            Problem::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
         };
-        let mut answer = self.page(status, None, views::problem(&self.frame, problem, caller.request_id()));
+        let mut answer = self.page(told, None, views::problem(&self.frame, problem, request_id(caller)));
         if let Problem::Unavailable = problem {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
@@ -185,7 +194,7 @@ impl Pages {
     }
 
     /// A request that is not even a list of parameters.
-    pub(super) fn malformed(&self, caller: &Caller) -> Response {
+    pub(super) fn malformed(&self, caller: &Requester) -> Response {
         self.problem(Problem::Request("The request is malformed."), caller)
     }
 
@@ -207,12 +216,13 @@ impl Pages {
     /// the answer to a form to `form-action` too.
     fn page(
         &self,
-        status: StatusCode,
+        (status, code): (StatusCode, &'static str),
         back: Option<&crate::model::RedirectUri>,
         html: askama::Result<String>,
     ) -> Response {
         let Ok(html) = html else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
         let mut answer = (status, html).into_response();
+        answer.extensions_mut().insert(Told { code, client: None });
         let back = back.map(|back| format!(" {}", back.csp_source())).unwrap_or_default();
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; img-src 'self'; form-action 'self'{back}; \

@@ -102,35 +102,37 @@ fn passwords_and_status_change() {
     refused(writer.set_password(subject("customer:43"), &PasswordHash::parse(OTHER).unwrap()));
 }
 
+type Mistake = fn(&mut NewUser);
+
 #[test]
 fn who_may_not_be_added() {
     let fixture = Fixture::new();
     let mut writer = fixture.writer();
     done(writer.add_user(&user("customer:42", "a@example.com", None)));
     done(writer.add_user(&user("merchant:7", "a@example.com", Some("owner"))));
-    let with = |change: &dyn Fn(&mut NewUser)| {
+    let with = |change: &Mistake| {
         let mut new = user("customer:1", "new@example.com", None);
         change(&mut new);
         new
     };
-    let rows: &[(&str, &dyn Fn(&mut NewUser))] = &[
-        ("customer:42 exists already", &|new| new.subject = subject("customer:42")),
-        ("another customer has this email address in this store", &|new| {
+    let rows: &[(&str, Mistake)] = &[
+        ("customer:42 exists already", |new| new.subject = subject("customer:42")),
+        ("another customer has this email address in this store", |new| {
             new.profile.email = email("A@example.com");
         }),
-        ("there is no store 99", &|new| new.store_id = store(99)),
-        ("customers have none", &|new| new.role = Some("owner".into())),
-        ("merchants need one", &|new| new.subject = subject("merchant:8")),
-        ("another merchant has this email address", &|new| {
+        ("there is no store 99", |new| new.store_id = store(99)),
+        ("customers have none", |new| new.role = Some("owner".into())),
+        ("merchants need one", |new| new.subject = subject("merchant:8")),
+        ("another merchant has this email address", |new| {
             *new = NewUser { store_id: store(22), ..user("merchant:8", "a@example.com", Some("staff")) };
         }),
-        ("the user's name is malformed", &|new| new.profile.name.clear()),
-        ("the user's name is malformed", &|new| new.profile.name = "a\u{1b}".into()),
-        ("the picture is malformed", &|new| new.profile.picture = Some("javascript:alert(1)".into())),
-        ("the picture is malformed", &|new| new.profile.picture = Some("https://a/\">".into())),
-        ("the phone number is malformed", &|new| new.profile.phone = Some("01712".into())),
-        ("the phone number is malformed", &|new| new.profile.phone = Some("+1234567890123456".into())),
-        ("the locale is malformed", &|new| new.profile.locale = Some("bn BD".into())),
+        ("the user's name is malformed", |new| new.profile.name.clear()),
+        ("the user's name is malformed", |new| new.profile.name = "a\u{1b}".into()),
+        ("the picture is malformed", |new| new.profile.picture = Some("javascript:alert(1)".into())),
+        ("the picture is malformed", |new| new.profile.picture = Some("https://a/\">".into())),
+        ("the phone number is malformed", |new| new.profile.phone = Some("01712".into())),
+        ("the phone number is malformed", |new| new.profile.phone = Some("+1234567890123456".into())),
+        ("the locale is malformed", |new| new.profile.locale = Some("bn BD".into())),
     ];
     for (text, change) in rows {
         let error = refused(writer.add_user(&with(change)));

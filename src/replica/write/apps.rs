@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Committed, Halt, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
 };
-use crate::model::{AppStatus, ClientId, ScopeSet, Secret, SecretHash, Timestamp};
+use crate::model::{AppStatus, ClientId, ScopeSet, Secret, SecretHash, Timestamp, TokenAuth};
 
 /// What an app is made from.
 #[derive(Debug, Clone)]
@@ -25,6 +25,10 @@ pub struct NewApp {
     pub organization: Option<String>,
     /// The networks from which it may call; empty: from anywhere.
     pub allow: Vec<IpNet>,
+    /// The only way in which it may authenticate at token endpoints; `None`: either.
+    pub token_auth: Option<TokenAuth>,
+    /// Where the browser may be sent with an authorization code.
+    pub redirect_uris: Vec<String>,
 }
 
 /// A new app. The secrets are shown once and cannot be read back.
@@ -127,6 +131,7 @@ impl Writer {
         let name = checked_name("the app's name", &new.name)?;
         let organization = new.organization.as_deref().map(checked_organization).transpose()?;
         new.client_secret.iter().try_for_each(|secret| checked_secret("the client secret", secret))?;
+        let redirect_uris = stored_redirect_uris(&new.redirect_uris)?;
         self.change(|tx, sealer, prefixes| {
             let client_id = new.client_id.clone().map_or_else(|| new_client_id(&prefixes.client_id), Ok)?;
             if app_id(tx, &client_id).is_ok() {
@@ -138,7 +143,9 @@ impl Writer {
             let sealed = sealer.seal(client_id.as_str(), session_signing_key.expose())?;
             let now = Timestamp::now().0;
             tx.execute(
-                "INSERT INTO apps VALUES (NULL, ?1, ?2, ?3, ?4, 'enabled', ?5, ?6, ?7)",
+                "INSERT INTO apps (client_id, name, organization, scopes, status, session_signing_key, allow_ips,
+                    created_at, token_auth, redirect_uris)
+                 VALUES (?1, ?2, ?3, ?4, 'enabled', ?5, ?6, ?7, ?8, ?9)",
                 params![
                     client_id.as_str(),
                     name,
@@ -146,7 +153,9 @@ impl Writer {
                     new.scopes.as_str(),
                     sealed,
                     stored_networks(&new.allow)?,
-                    now
+                    now,
+                    new.token_auth.map(TokenAuth::name),
+                    redirect_uris,
                 ],
             )?;
             let app_id = tx.last_insert_rowid();
@@ -240,6 +249,31 @@ pub(in crate::replica) fn stored_networks(networks: &[IpNet]) -> Result<String, 
         return Err(WriteError::malformed("the address list", format!("at most {MAX_NETWORKS} networks")));
     }
     Ok(networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// The most redirect URIs of an app.
+const MAX_REDIRECT_URIS: usize = 32;
+
+/// The column `apps.redirect_uris`.
+fn stored_redirect_uris(uris: &[String]) -> Result<String, WriteError> {
+    let is_fine = |uri: &String| {
+        let after_scheme = uri.split_once("://").filter(|(scheme, _)| {
+            !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        });
+        uri.len() <= 2000
+            && uri.bytes().all(|b| b.is_ascii_graphic())
+            && !uri.contains('#')
+            && after_scheme.is_some_and(|(_, rest)| !rest.is_empty())
+    };
+    if uris.len() > MAX_REDIRECT_URIS || !uris.iter().all(is_fine) {
+        return Err(WriteError::malformed(
+            "the redirect URI",
+            format!(
+                "at most {MAX_REDIRECT_URIS} absolute URIs of 2000 bytes, without blanks and fragment (RFC 6749 section 3.1.2)"
+            ),
+        ));
+    }
+    Ok(uris.join(" "))
 }
 
 fn new_client_id(prefix: &str) -> Result<ClientId, WriteError> {

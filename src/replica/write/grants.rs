@@ -3,12 +3,13 @@
 //! Whether a code or a refresh token is good is decided in the transaction that uses it up, so that of two
 //! who come at once one is told that it was used.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use subtle::ConstantTimeEq;
 
 use super::{Halt, WriteError};
+use crate::gate::Unavailable;
 use crate::model::{ClientId, Grant, ScopeSet, StoreId, Subject, Timestamp, TokenDigest, UserKind};
-use crate::replica::desk::Ledger;
+use crate::replica::group::WriteQueue;
 use crate::replica::read::signed;
 use crate::replica::write::users::number;
 
@@ -90,232 +91,233 @@ struct Found {
     works: bool,
 }
 
-impl Ledger<'_> {
+impl WriteQueue {
     /// Remembers a code.
     ///
     /// # Errors
     ///
-    /// There is no such client, or the replica cannot be changed; so for every change here.
-    pub fn add_grant(&self, new: &NewGrant, now: Timestamp) -> Result<(), WriteError> {
-        let done = || -> Result<(), Halt> {
-            let client = self.client_number(&new.client)?;
-            let mut insert = self.conn.prepare_cached(
-                "INSERT INTO identity_grants (code_hash, client_number, kind, number, store_id, scopes,
-                    redirect_uri, code_challenge, nonce, auth_time, created_at, code_expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?;
-            insert.execute(params![
-                &new.code.0[..],
-                client,
-                new.subject.kind.name(),
-                number(new.subject),
-                new.store.map(signed),
-                new.scopes.as_str(),
-                new.redirect_uri,
-                new.code_challenge,
-                new.nonce,
-                new.auth_time.0,
-                now.0,
-                new.expires_at.0,
-            ])?;
-            Ok(())
-        };
-        self.explained(done())
+    /// [`Unavailable`] when the replica cannot be changed, or there is no such client; so for every change
+    /// here.
+    pub async fn add_grant(&self, new: NewGrant, now: Timestamp) -> Result<(), Unavailable> {
+        self.change(move |tx| add(tx, &new, now)).await
     }
 
     /// Exchanges a code for a pair of tokens, once.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::add_grant`].
-    pub fn redeem_code(
+    /// As [`WriteQueue::add_grant`].
+    pub async fn redeem_code(
         &self,
-        presented: &PresentedCode,
-        pair: &NewPair,
+        presented: PresentedCode,
+        pair: NewPair,
         now: Timestamp,
-    ) -> Result<Exchanged, WriteError> {
-        self.explained(self.try_redeem(presented, pair, now))
-    }
-
-    fn try_redeem(
-        &self,
-        presented: &PresentedCode,
-        pair: &NewPair,
-        now: Timestamp,
-    ) -> Result<Exchanged, Halt> {
-        let sql = format!(
-            "{GRANT}, g.redirect_uri, g.code_challenge, g.code_expires_at, g.redeemed_at IS NOT NULL {FROM}
-             WHERE g.code_hash = ?1"
-        );
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query([&presented.code.0[..]])?;
-        let Some(row) = rows.next()? else { return Ok(Exchanged::Refused("there is no such code")) };
-        let found = found(row)?;
-        let redirect_uri: String = row.get(GRANT_COLUMNS)?;
-        let challenge: Option<String> = row.get(GRANT_COLUMNS + 1)?;
-        let expires_at = Timestamp(row.get(GRANT_COLUMNS + 2)?);
-        let is_redeemed: bool = row.get(GRANT_COLUMNS + 3)?;
-        drop(rows);
-        if found.grant.client != presented.client {
-            // Not used up: a stranger's attempt must not cost the owner of the code their sign-in.
-            return Ok(Exchanged::Refused("the code was issued to another client"));
-        }
-        if is_redeemed {
-            self.end_grant(found.grant.id, now)?;
-            return Ok(Exchanged::Reused(found.grant));
-        }
-        let sql = "UPDATE identity_grants SET redeemed_at = ?2 WHERE grant_id = ?1";
-        self.conn.prepare_cached(sql)?.execute(params![found.grant.id, now.0])?;
-        let sent_elsewhere = match &presented.redirect_uri {
-            Some(uri) => *uri != redirect_uri,
-            None => challenge.is_none(), // with PKCE the verifier proves as much (OAuth 2.1)
-        };
-        let refusal = if expires_at <= now {
-            Some("the code has expired")
-        } else if sent_elsewhere {
-            Some("the redirect_uri is not the one that the code was sent to")
-        } else if !same_challenge(challenge.as_deref(), presented.challenge.as_deref()) {
-            Some("the code_verifier does not match")
-        } else if !found.works {
-            Some("the client, the account or the grant has ended")
-        } else {
-            None
-        };
-        if let Some(why) = refusal {
-            self.end_grant(found.grant.id, now)?;
-            return Ok(Exchanged::Refused(why));
-        }
-        self.issue(found, None, pair, now)
+    ) -> Result<Exchanged, Unavailable> {
+        self.change(move |tx| redeem(tx, &presented, &pair, now)).await
     }
 
     /// Exchanges a refresh token for a new pair, once; `asked` narrows the scopes of the access token.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::add_grant`].
-    pub fn refresh(
+    /// As [`WriteQueue::add_grant`].
+    pub async fn refresh(
         &self,
-        refresh: &TokenDigest,
-        client: &ClientId,
-        asked: Option<&ScopeSet>,
-        pair: &NewPair,
+        refresh: TokenDigest,
+        client: ClientId,
+        asked: Option<ScopeSet>,
+        pair: NewPair,
         now: Timestamp,
-    ) -> Result<Exchanged, WriteError> {
-        self.explained(self.try_refresh(refresh, client, asked, pair, now))
-    }
-
-    fn try_refresh(
-        &self,
-        refresh: &TokenDigest,
-        client: &ClientId,
-        asked: Option<&ScopeSet>,
-        pair: &NewPair,
-        now: Timestamp,
-    ) -> Result<Exchanged, Halt> {
-        let sql = format!(
-            "{GRANT}, p.pair_id, p.refresh_expires_at, p.replaced_at IS NOT NULL, p.ended_at IS NOT NULL
-             {FROM} JOIN identity_tokens p ON p.grant_id = g.grant_id WHERE p.refresh_hash = ?1"
-        );
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let mut rows = statement.query([&refresh.0[..]])?;
-        let Some(row) = rows.next()? else {
-            return Ok(Exchanged::Refused("there is no such refresh token"));
-        };
-        let found = found(row)?;
-        let pair_id: i64 = row.get(GRANT_COLUMNS)?;
-        let expires_at = Timestamp(row.get(GRANT_COLUMNS + 1)?);
-        let (is_replaced, is_ended): (bool, bool) =
-            (row.get(GRANT_COLUMNS + 2)?, row.get(GRANT_COLUMNS + 3)?);
-        drop(rows);
-        if found.grant.client != *client {
-            return Ok(Exchanged::Refused("the refresh token was issued to another client"));
-        }
-        if is_replaced {
-            // The thief or the owner comes second: nobody can tell which, so that both start anew.
-            self.end_grant(found.grant.id, now)?;
-            return Ok(Exchanged::Reused(found.grant));
-        }
-        if is_ended || !found.works {
-            return Ok(Exchanged::Refused("the refresh token was revoked"));
-        }
-        if expires_at <= now {
-            return Ok(Exchanged::Refused("the refresh token has expired"));
-        }
-        if asked.is_some_and(|asked| !asked.is_subset(&found.grant.scopes)) {
-            return Ok(Exchanged::BeyondGrant);
-        }
-        let sql = "UPDATE identity_tokens SET replaced_at = ?2 WHERE pair_id = ?1";
-        self.conn.prepare_cached(sql)?.execute(params![pair_id, now.0])?;
-        self.issue(found, asked, pair, now)
-    }
-
-    fn issue(
-        &self,
-        found: Found,
-        asked: Option<&ScopeSet>,
-        pair: &NewPair,
-        now: Timestamp,
-    ) -> Result<Exchanged, Halt> {
-        let mut scopes = found.grant.scopes.intersection(&found.allowed);
-        if let Some(asked) = asked {
-            scopes = scopes.intersection(asked);
-        }
-        if scopes.as_str().is_empty() {
-            return Ok(Exchanged::Refused("the client may ask for none of the scopes any more"));
-        }
-        let mut insert = self.conn.prepare_cached(
-            "INSERT INTO identity_tokens (grant_id, access_hash, refresh_hash, scopes, issued_at,
-                access_expires_at, refresh_expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        insert.execute(params![
-            found.grant.id,
-            &pair.access.0[..],
-            &pair.refresh.0[..],
-            scopes.as_str(),
-            now.0,
-            pair.access_expires_at.0,
-            pair.refresh_expires_at.0,
-        ])?;
-        Ok(Exchanged::Issued(Grant { scopes, ..found.grant }))
+    ) -> Result<Exchanged, Unavailable> {
+        self.change(move |tx| exchange(tx, &refresh, &client, asked.as_ref(), &pair, now)).await
     }
 
     /// Ends the pair that one of its tokens names, if it was issued to this client; whether it was.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::add_grant`].
-    pub fn revoke_pair(
+    /// As [`WriteQueue::add_grant`].
+    pub async fn revoke_pair(
         &self,
-        token: &TokenDigest,
-        client: &ClientId,
+        token: TokenDigest,
+        client: ClientId,
         now: Timestamp,
-    ) -> Result<bool, WriteError> {
-        let done = || -> Result<bool, Halt> {
-            let mut update = self.conn.prepare_cached(
+    ) -> Result<bool, Unavailable> {
+        self.change(move |tx| {
+            let mut update = tx.prepare_cached(
                 "UPDATE identity_tokens SET ended_at = coalesce(ended_at, ?3)
                  WHERE (access_hash = ?1 OR refresh_hash = ?1) AND grant_id IN
                  (SELECT g.grant_id FROM identity_grants g JOIN oauth_clients c
                   ON c.client_number = g.client_number WHERE c.client_id = ?2)",
             )?;
             Ok(update.execute(params![&token.0[..], client.as_str(), now.0])? > 0)
-        };
-        self.explained(done())
+        })
+        .await
     }
+}
 
-    /// Ends a family of tokens.
-    fn end_grant(&self, grant: i64, now: Timestamp) -> Result<(), Halt> {
-        let sql = "UPDATE identity_grants SET ended_at = coalesce(ended_at, ?2) WHERE grant_id = ?1";
-        self.conn.prepare_cached(sql)?.execute(params![grant, now.0])?;
-        Ok(())
-    }
+fn add(conn: &Connection, new: &NewGrant, now: Timestamp) -> Result<(), Halt> {
+    let client = client_number(conn, &new.client)?;
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO identity_grants (code_hash, client_number, kind, number, store_id, scopes,
+            redirect_uri, code_challenge, nonce, auth_time, created_at, code_expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    insert.execute(params![
+        &new.code.0[..],
+        client,
+        new.subject.kind.name(),
+        number(new.subject),
+        new.store.map(signed),
+        new.scopes.as_str(),
+        new.redirect_uri,
+        new.code_challenge,
+        new.nonce,
+        new.auth_time.0,
+        now.0,
+        new.expires_at.0,
+    ])?;
+    Ok(())
+}
 
-    /// The number of a client.
-    pub(super) fn client_number(&self, client: &ClientId) -> Result<i64, Halt> {
-        let sql = "SELECT client_number FROM oauth_clients WHERE client_id = ?1";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let found = statement.query_row([client.as_str()], |row| row.get(0)).optional()?;
-        found.ok_or_else(|| WriteError::NoOauthClient(client.clone()).into())
+fn redeem(
+    conn: &Connection,
+    presented: &PresentedCode,
+    pair: &NewPair,
+    now: Timestamp,
+) -> Result<Exchanged, Halt> {
+    let sql = format!(
+        "{GRANT}, g.redirect_uri, g.code_challenge, g.code_expires_at, g.redeemed_at IS NOT NULL {FROM}
+         WHERE g.code_hash = ?1"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([&presented.code.0[..]])?;
+    let Some(row) = rows.next()? else { return Ok(Exchanged::Refused("there is no such code")) };
+    let found = found(row)?;
+    let redirect_uri: String = row.get(GRANT_COLUMNS)?;
+    let challenge: Option<String> = row.get(GRANT_COLUMNS + 1)?;
+    let expires_at = Timestamp(row.get(GRANT_COLUMNS + 2)?);
+    let is_redeemed: bool = row.get(GRANT_COLUMNS + 3)?;
+    drop(rows);
+    if found.grant.client != presented.client {
+        // Not used up: a stranger's attempt must not cost the owner of the code their sign-in.
+        return Ok(Exchanged::Refused("the code was issued to another client"));
     }
+    if is_redeemed {
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Reused(found.grant));
+    }
+    let sql = "UPDATE identity_grants SET redeemed_at = ?2 WHERE grant_id = ?1";
+    conn.prepare_cached(sql)?.execute(params![found.grant.id, now.0])?;
+    let sent_elsewhere = match &presented.redirect_uri {
+        Some(uri) => *uri != redirect_uri,
+        None => challenge.is_none(), // with PKCE the verifier proves as much (OAuth 2.1)
+    };
+    let refusal = if expires_at <= now {
+        Some("the code has expired")
+    } else if sent_elsewhere {
+        Some("the redirect_uri is not the one that the code was sent to")
+    } else if !same_challenge(challenge.as_deref(), presented.challenge.as_deref()) {
+        Some("the code_verifier does not match")
+    } else if !found.works {
+        Some("the client, the account or the grant has ended")
+    } else {
+        None
+    };
+    if let Some(why) = refusal {
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Refused(why));
+    }
+    issue(conn, found, None, pair, now)
+}
+
+fn exchange(
+    conn: &Connection,
+    refresh: &TokenDigest,
+    client: &ClientId,
+    asked: Option<&ScopeSet>,
+    pair: &NewPair,
+    now: Timestamp,
+) -> Result<Exchanged, Halt> {
+    let sql = format!(
+        "{GRANT}, p.pair_id, p.refresh_expires_at, p.replaced_at IS NOT NULL, p.ended_at IS NOT NULL
+         {FROM} JOIN identity_tokens p ON p.grant_id = g.grant_id WHERE p.refresh_hash = ?1"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([&refresh.0[..]])?;
+    let Some(row) = rows.next()? else {
+        return Ok(Exchanged::Refused("there is no such refresh token"));
+    };
+    let found = found(row)?;
+    let pair_id: i64 = row.get(GRANT_COLUMNS)?;
+    let expires_at = Timestamp(row.get(GRANT_COLUMNS + 1)?);
+    let (is_replaced, is_ended): (bool, bool) = (row.get(GRANT_COLUMNS + 2)?, row.get(GRANT_COLUMNS + 3)?);
+    drop(rows);
+    if found.grant.client != *client {
+        return Ok(Exchanged::Refused("the refresh token was issued to another client"));
+    }
+    if is_replaced {
+        // The thief or the owner comes second: nobody can tell which, so that both start anew.
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Reused(found.grant));
+    }
+    if is_ended || !found.works {
+        return Ok(Exchanged::Refused("the refresh token was revoked"));
+    }
+    if expires_at <= now {
+        return Ok(Exchanged::Refused("the refresh token has expired"));
+    }
+    if asked.is_some_and(|asked| !asked.is_subset(&found.grant.scopes)) {
+        return Ok(Exchanged::BeyondGrant);
+    }
+    let sql = "UPDATE identity_tokens SET replaced_at = ?2 WHERE pair_id = ?1";
+    conn.prepare_cached(sql)?.execute(params![pair_id, now.0])?;
+    issue(conn, found, asked, pair, now)
+}
+
+fn issue(
+    conn: &Connection,
+    found: Found,
+    asked: Option<&ScopeSet>,
+    pair: &NewPair,
+    now: Timestamp,
+) -> Result<Exchanged, Halt> {
+    let mut scopes = found.grant.scopes.intersection(&found.allowed);
+    if let Some(asked) = asked {
+        scopes = scopes.intersection(asked);
+    }
+    if scopes.as_str().is_empty() {
+        return Ok(Exchanged::Refused("the client may ask for none of the scopes any more"));
+    }
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO identity_tokens (grant_id, access_hash, refresh_hash, scopes, issued_at,
+            access_expires_at, refresh_expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    insert.execute(params![
+        found.grant.id,
+        &pair.access.0[..],
+        &pair.refresh.0[..],
+        scopes.as_str(),
+        now.0,
+        pair.access_expires_at.0,
+        pair.refresh_expires_at.0,
+    ])?;
+    Ok(Exchanged::Issued(Grant { scopes, ..found.grant }))
+}
+
+/// Ends a family of tokens.
+fn end_grant(conn: &Connection, grant: i64, now: Timestamp) -> Result<(), Halt> {
+    let sql = "UPDATE identity_grants SET ended_at = coalesce(ended_at, ?2) WHERE grant_id = ?1";
+    conn.prepare_cached(sql)?.execute(params![grant, now.0])?;
+    Ok(())
+}
+
+/// The number of a client.
+pub(super) fn client_number(conn: &Connection, client: &ClientId) -> Result<i64, Halt> {
+    let sql = "SELECT client_number FROM oauth_clients WHERE client_id = ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let found = statement.query_row([client.as_str()], |row| row.get(0)).optional()?;
+    found.ok_or_else(|| WriteError::NoOauthClient(client.clone()).into())
 }
 
 /// Both absent, or equal. A verifier without a challenge is refused too (RFC 9700 section 4.8.2).

@@ -4,8 +4,10 @@
 use rusqlite::{Connection, params};
 
 use super::{Committed, Halt, WriteError, Writer};
+use crate::gate::Unavailable;
 use crate::model::{KeyPurpose, StoredKey, Timestamp};
-use crate::replica::desk::Ledger;
+use crate::replica::group::WriteQueue;
+use crate::replica::reader::Replica;
 use crate::replica::seal::Sealer;
 
 impl Writer {
@@ -43,36 +45,47 @@ impl Writer {
     }
 }
 
-impl Ledger<'_> {
+impl WriteQueue {
     /// Adds a key, unless there is one of its purpose already that starts at `unless_from` or later:
     /// several gateways on one replica look after the same keys.
     ///
     /// # Errors
     ///
-    /// The replica cannot be changed.
-    pub fn add_identity_key(&self, key: &StoredKey, unless_from: Timestamp) -> Result<(), WriteError> {
-        let done = self
-            .later_key(key.purpose, unless_from)
-            .map_err(Halt::from)
-            .and_then(|exists| if exists { Ok(()) } else { add(self.conn, self.sealer(), key) });
-        self.explained(done)
+    /// [`Unavailable`] when the replica cannot be changed.
+    pub async fn add_identity_key(
+        &self,
+        replica: &Replica,
+        key: StoredKey,
+        unless_from: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let sealer = replica.sealer().clone();
+        self.change(move |tx| {
+            let sql = "SELECT 1 FROM identity_keys WHERE purpose = ?1 AND starts_at >= ?2";
+            match tx.prepare_cached(sql)?.exists(params![key.purpose.name(), unless_from.0])? {
+                true => Ok(()),
+                false => add(tx, &sealer, &key),
+            }
+        })
+        .await
     }
 
     /// Removes the keys of a purpose whose successor has been in use since `before`.
     ///
     /// # Errors
     ///
-    /// The replica cannot be changed.
-    pub fn drop_old_identity_keys(&self, purpose: KeyPurpose, before: Timestamp) -> Result<(), WriteError> {
-        let sql = "DELETE FROM identity_keys WHERE purpose = ?1 AND starts_at <
-            (SELECT max(starts_at) FROM identity_keys WHERE purpose = ?1 AND starts_at <= ?2)";
-        let done = self.conn.execute(sql, params![purpose.name(), before.0]);
-        self.explained(done.map(drop).map_err(Halt::from))
-    }
-
-    fn later_key(&self, purpose: KeyPurpose, from: Timestamp) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM identity_keys WHERE purpose = ?1 AND starts_at >= ?2";
-        self.conn.prepare_cached(sql)?.exists(params![purpose.name(), from.0])
+    /// As [`WriteQueue::add_identity_key`].
+    pub async fn drop_old_identity_keys(
+        &self,
+        purpose: KeyPurpose,
+        before: Timestamp,
+    ) -> Result<(), Unavailable> {
+        self.change(move |tx| {
+            let sql = "DELETE FROM identity_keys WHERE purpose = ?1 AND starts_at <
+                (SELECT max(starts_at) FROM identity_keys WHERE purpose = ?1 AND starts_at <= ?2)";
+            tx.execute(sql, params![purpose.name(), before.0])?;
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -117,9 +117,6 @@ pub enum WriteError {
         "the replica {0} is locked by another writer (an import, perhaps); nothing was changed, try again when it has finished"
     )]
     Locked(PathBuf),
-    /// More changes wait than the gateway takes.
-    #[error("too many changes are waiting; nothing was changed, try again")]
-    Busy,
     /// No client of the identity provider has this id.
     #[error("there is no client {0}; `storegate oauth-client list` shows them")]
     NoOauthClient(ClientId),
@@ -146,16 +143,6 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// The same once more, for others whom it concerns.
-    pub(super) fn repeated(&self) -> Self {
-        match self {
-            Self::Busy => Self::Busy,
-            Self::Locked(path) => Self::Locked(path.clone()),
-            Self::Storage { path, reason } => Self::Storage { path: path.clone(), reason: reason.clone() },
-            other => Self::Storage { path: PathBuf::new(), reason: other.to_string() },
-        }
-    }
-
     pub(super) fn malformed(what: &'static str, why: impl ToString) -> Self {
         Self::Malformed { what, why: why.to_string() }
     }
@@ -251,6 +238,11 @@ impl<T> Committed<T> {
         }
         let enforced = wake::tell(&self.target.path, position);
         (self.value, enforced)
+    }
+
+    /// The value of a change that made nothing wrong that a gateway could hold.
+    pub(super) fn unannounced(self) -> T {
+        self.value
     }
 
     /// What the change gave, before it is acknowledged.

@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::{Committed, Halt, WriteError, Writer, checked_name};
+use crate::gate::Unavailable;
 use crate::model::{ClientId, PasswordHash, RedirectUri, ScopeSet, Subject, Timestamp, UserKind};
-use crate::replica::desk::Ledger;
+use crate::replica::group::WriteQueue;
 use crate::replica::write::users::number;
 
 /// Redirect URIs that one client may have.
@@ -164,14 +165,23 @@ impl Writer {
     }
 }
 
-impl Ledger<'_> {
-    /// Registers a client of the identity provider, and gives its number.
+impl WriteQueue {
+    /// Registers a client of the identity provider, and gives its number; or says, as
+    /// [`Writer::add_oauth_client`], why not.
     ///
     /// # Errors
     ///
-    /// As [`Writer::add_oauth_client`], or the merchant has too many already.
-    pub fn add_oauth_client(&self, new: &NewOauthClient) -> Result<i64, WriteError> {
-        self.explained(add(self.conn, new))
+    /// [`Unavailable`] when the replica cannot be changed.
+    pub async fn add_oauth_client(
+        &self,
+        new: NewOauthClient,
+    ) -> Result<Result<i64, WriteError>, Unavailable> {
+        self.change(move |tx| match add(tx, &new) {
+            Ok(number) => Ok(Ok(number)),
+            Err(Halt::Refused(why)) => Ok(Err(why)),
+            Err(halt) => Err(halt),
+        })
+        .await
     }
 }
 

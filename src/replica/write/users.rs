@@ -289,15 +289,11 @@ fn check_profile(profile: &Profile) -> Result<(), WriteError> {
     let is_locale = |text: &str| {
         (2..=35).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    let checks: [(&Option<String>, &dyn Fn(&str) -> bool, &'static str, &str); 3] = [
-        (&profile.picture, &is_url, "the picture", "an http or https URL of at most 2048 bytes"),
-        (&profile.phone, &is_phone, "the phone number", "as in E.164: + and 4 to 15 digits"),
-        (&profile.locale, &is_locale, "the locale", "a language tag such as en or bn-BD"),
-    ];
-    for (value, is_fine, what, why) in checks {
-        if value.as_deref().is_some_and(|value| !is_fine(value)) {
-            return Err(WriteError::malformed(what, why));
-        }
-    }
-    Ok(())
+    let check = |value: &Option<String>, is_fine: &dyn Fn(&str) -> bool, what, why| match value {
+        Some(value) if !is_fine(value) => Err(WriteError::malformed(what, why)),
+        _ => Ok(()),
+    };
+    check(&profile.picture, &is_url, "the picture", "an http or https URL of at most 2048 bytes")?;
+    check(&profile.phone, &is_phone, "the phone number", "as in E.164: + and 4 to 15 digits")?;
+    check(&profile.locale, &is_locale, "the locale", "a language tag such as en or bn-BD")
 }
