@@ -32,8 +32,8 @@ pub(super) fn document(settings: &Settings) -> Value {
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claim_types_supported": ["normal"],
         "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "amr",
-            "name", "picture", "email", "email_verified", "phone_number", "phone_number_verified",
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash",
+            "name", "picture", "locale", "email", "email_verified", "phone_number", "phone_number_verified",
             "store_id", "store_name", "role",
         ],
         "ui_locales_supported": ["en"],

@@ -57,6 +57,19 @@ impl Logo {
     }
 }
 
+/// A sign in place of a logo: the first letter of the name, for the browser's tab.
+pub(super) fn sign(letter: &str, color: Color) -> Logo {
+    // A letter or digit, so that nothing in it means something to XML.
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect width=\"32\" height=\"32\" rx=\"9\" \
+         fill=\"{}\"/><text x=\"16\" y=\"22.5\" text-anchor=\"middle\" fill=\"{}\" \
+         font-family=\"system-ui,sans-serif\" font-weight=\"700\" font-size=\"18\">{letter}</text></svg>",
+        color.css(),
+        color.ink(),
+    );
+    Logo { bytes: svg.into(), media_type: "image/svg+xml" }
+}
+
 fn media_type(bytes: &[u8]) -> Option<&'static str> {
     let is_svg = || {
         let head = &bytes[..bytes.len().min(1024)];

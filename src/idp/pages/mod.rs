@@ -28,7 +28,8 @@ use crate::model::{Consent, Requester, ScopeSet, StoreId, User};
 #[derive(Debug)]
 pub(super) struct Pages {
     frame: Frame,
-    logo: Option<Logo>,
+    /// The logo, or what stands for it in the browser's tab.
+    logo: Logo,
     /// The digest of the style sheet, by which the policy allows it.
     style: String,
     issuer: String,
@@ -130,6 +131,7 @@ impl Pages {
             monogram: views::initial(&brand.name),
             brand,
         };
+        let logo = logo.unwrap_or_else(|| look::sign(&frame.monogram, frame.brand.color));
         Self { frame, logo, style, issuer: settings.issuer.clone() }
     }
 
@@ -200,7 +202,7 @@ impl Pages {
 
     /// The operator's logo.
     pub(super) fn logo(&self) -> Response {
-        let Some(logo) = &self.logo else { return StatusCode::NOT_FOUND.into_response() };
+        let logo = &self.logo;
         let mut answer = logo.bytes.clone().into_response();
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(logo.media_type));

@@ -56,6 +56,8 @@ struct Login<'v> {
     csrf: &'v str,
     sealed: &'v str,
     email: &'v str,
+    focus_email: bool,
+    focus_password: bool,
     cancel: Option<Link>,
 }
 
@@ -83,6 +85,9 @@ pub(super) fn login(frame: &Frame, issuer: &str, page: &LoginPage<'_>) -> askama
         csrf: page.csrf,
         sealed: page.sealed,
         email: page.email,
+        // Whoever may go on finds the button for that first.
+        focus_email: page.email.is_empty() && (page.signed_in.is_none() || page.trouble.is_some()),
+        focus_password: !page.email.is_empty() && (page.signed_in.is_none() || page.trouble.is_some()),
         cancel,
     }
     .render()
