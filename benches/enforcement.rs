@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fs, io, thread};
 
 use storegate::model::{ClientId, ScopeSet, Secret, StoreId};
-use storegate::replica::{Committed, NewApp, Options, Replica, Watch, WriteError, Writer};
+use storegate::replica::{Actor, Committed, NewApp, Options, Replica, Watch, WriteError, Writer};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -131,7 +131,7 @@ impl Stage {
     }
 
     fn in_process(&self, rounds: usize) -> Outcome<(Vec<u128>, Vec<u128>)> {
-        let mut writer = self.replica.writer()?;
+        let mut writer = self.replica.writer(Actor::gateway())?;
         let (mut enforced, mut acknowledged) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             let token = self.token(&mut writer)?;

@@ -4,10 +4,12 @@
 //! The life of a gateway is ours, not Pingora's: listeners are bound here, so that a port of 0 is
 //! known and a taken one is an error; shutdown waits for requests, not for the clock.
 
+mod engine;
 mod lifecycle;
 mod listener_tls;
 mod parts;
+mod reload;
 
+pub(crate) use engine::gate;
 pub(crate) use lifecycle::Signals;
 pub use lifecycle::{Addresses, Gateway, StartError, run};
-pub(crate) use parts::gate;

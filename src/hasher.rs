@@ -173,9 +173,9 @@ impl Hasher {
     }
 }
 
-/// How far the workers step back behind other threads of the process: at 10 they get a tenth of a core that
-/// both want (setpriority(2)). A computation of a quarter of a second must not delay a request of microseconds.
-const NICENESS: i32 = 10;
+/// How far the workers step back behind other threads: at 5 they get a quarter of a core that both want
+/// (setpriority(2)). A computation of a quarter of a second must not delay a request of microseconds.
+const NICENESS: i32 = 5;
 
 fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
     // On Linux it is the thread's own. Where it is refused, nothing but speed is lost.

@@ -97,3 +97,82 @@ fn the_public_listener_never_leads_to_it() {
         assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
     }
 }
+
+/// DNS rebinding: a page whose name was made to lead here sends its own name.
+#[test]
+fn a_page_of_another_name_learns_nothing() {
+    let gateway = Gateway::start(&Settings::default());
+    let port = gateway.admin.port();
+    let ask_as = |line: &str, hosts: &[&str]| {
+        let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        ask(gateway.admin, format!("{line}\r\n{hosts}Connection: close\r\n\r\n"))
+    };
+    let own = [format!("127.0.0.1:{port}"), "127.0.0.1".into(), format!("localhost:{port}"), "[::1]".into()];
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        for host in &own {
+            assert_eq!(ask_as(&format!("GET {path} HTTP/1.1"), &[host]).status, 200, "{path} {host}");
+        }
+    }
+    assert_eq!(ask_as("GET /healthz HTTP/1.0", &[]).status, 200, "probes without Host");
+    let foreign = [
+        "evil.example.test",
+        &format!("evil.example.test:{port}"),
+        "localhost.evil.example.test",
+        "127.0.0.1.nip.io",
+        "api.example.test",
+        "storegate",
+    ];
+    for line in
+        ["GET /metrics", "GET /healthz", "GET /readyz", "GET /unknown", "POST /api/apps/7/rotate-secret"]
+    {
+        for host in foreign {
+            let answer = ask_as(&format!("{line} HTTP/1.1"), &[host]);
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (421, "misdirected_request"),
+                "{line} {host}"
+            );
+            assert_eq!(answer.json()["status"], 421);
+            assert!(!answer.text().contains("storegate_"), "{}", answer.text());
+        }
+        for hosts in [&[][..], &["127.0.0.1", "127.0.0.1"], &["127.0.0.1, a"], &["u@127.0.0.1"], &[""]] {
+            assert_eq!(ask_as(&format!("{line} HTTP/1.1"), hosts).status, 400, "{line} {hosts:?}");
+        }
+    }
+    let absolute = ask_as("GET http://evil.example.test/metrics HTTP/1.1", &["127.0.0.1"]);
+    assert_eq!(absolute.status, 421);
+}
+
+/// CVE-2026-105986: what an encoded path means, two readers may not agree on.
+#[test]
+fn encoded_paths_reach_nothing() {
+    let gateway = Gateway::start(&Settings::default());
+    let token = operator(&gateway, "ada");
+    let lines = format!("Host: {}\r\n{token}\r\nContent-Length: 0\r\nConnection: close\r\n", gateway.admin);
+    for path in [
+        "/api/apps/%37/rotate-secret",
+        "/api/apps/7/%72otate-secret",
+        "/api/apps/7%2Frotate-secret",
+        "/api/apps/7/rotate-secret%00",
+        "/api/%61pps/7/rotate-secret",
+        "/%61pi/apps/7/rotate-secret",
+        "/api/apps/7/rotate%2dsecret",
+        "/api/apps/7/../7/rotate-secret",
+        "/api/apps/%2e%2e/apps/7/rotate-secret",
+        "/api//apps/7/rotate-secret",
+        "//api/apps/7/rotate-secret",
+    ] {
+        let answer = ask(gateway.admin, format!("POST {path} HTTP/1.1\r\n{lines}\r\n"));
+        assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_request"), "{path}");
+    }
+    for path in [
+        "/API/apps/7/rotate-secret",
+        "/api/apps/7/rotate-secret/",
+        "/api/apps/7;x/rotate-secret",
+        "/api/apps/07x/rotate-secret",
+    ] {
+        let answer = ask(gateway.admin, format!("POST {path} HTTP/1.1\r\n{lines}\r\n"));
+        assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
+    }
+    assert_eq!(gateway.orders(&world::client(&MAIN, "22")), 200, "nothing was rotated");
+}

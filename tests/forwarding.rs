@@ -9,7 +9,13 @@ mod bodies;
 mod connections;
 #[path = "forwarding/heads.rs"]
 mod heads;
+#[path = "forwarding/hops.rs"]
+mod hops;
 #[path = "forwarding/malformed.rs"]
 mod malformed;
+#[path = "forwarding/malformed_heads.rs"]
+mod malformed_heads;
+#[path = "forwarding/smuggling.rs"]
+mod smuggling;
 #[path = "forwarding/upstreams.rs"]
 mod upstreams;

@@ -9,6 +9,8 @@ mod common;
 mod elasticpath;
 #[path = "oauth/endpoints.rs"]
 mod endpoints;
+#[path = "oauth/selorax.rs"]
+mod selorax;
 #[path = "oauth/shopify.rs"]
 mod shopify;
 #[path = "oauth/stage.rs"]

@@ -29,6 +29,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),
     ("redis", &["limits"]),
+    ("nix", &["replica"]),
+    ("utoipa", &["admin"]),
+    ("hyper", &["admin"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

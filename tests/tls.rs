@@ -7,16 +7,22 @@ mod common;
 mod certificates;
 #[path = "tls/decisions.rs"]
 mod decisions;
+#[path = "tls/floods.rs"]
+mod floods;
 #[path = "tls/frames.rs"]
 mod frames;
 #[path = "tls/grpc.rs"]
 mod grpc;
+#[path = "tls/hops.rs"]
+mod hops;
 #[path = "tls/malformed.rs"]
 mod malformed;
 #[path = "tls/mutual.rs"]
 mod mutual;
 #[path = "tls/pki.rs"]
 mod pki;
+#[path = "tls/received.rs"]
+mod received;
 #[path = "tls/reload.rs"]
 mod reload;
 #[path = "tls/secure.rs"]

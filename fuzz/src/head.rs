@@ -45,7 +45,9 @@ fn is_one_request(head: &[u8]) -> Option<(&[u8], &[u8], Option<String>)> {
     if !is_token(method) || method.len() > 64 || [&b"TRACE"[..], b"CONNECT"].contains(&method) {
         return None;
     }
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
+    // Printable, and not what RFC 3986 leaves out, nor the mark of a fragment.
+    let is_left_out = |byte: &u8| b"\"<>\\^`{|}#".contains(byte);
+    if target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && !is_left_out(byte)) {
         return None;
     }
     let fields: Vec<(Vec<u8>, Vec<u8>)> = lines[1..].iter().map(|line| field(line)).collect::<Option<_>>()?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use storegate::gate::Directory;
 use storegate::model::{AppId, ClientId, InstallationId, StoreId};
-use storegate::replica::{NewApp, Options, Replica, WriteError, Writer};
+use storegate::replica::{NewApp, Options, Page, Replica, WriteError, Writer};
 use tempfile::TempDir;
 
 pub fn check(data: &[u8]) {
@@ -118,12 +118,12 @@ impl Place {
 }
 
 fn listing(writer: &mut Writer) -> String {
-    let apps: Vec<_> = writer.apps().unwrap();
+    let apps: Vec<_> = writer.apps(Page::ALL).unwrap();
     let details: Vec<String> = apps
         .iter()
         .map(|app| {
             format!("{:?}", writer.app(&ClientId::parse(&app.client_id.to_string()).unwrap()).unwrap())
         })
         .collect();
-    format!("{:?}{apps:?}{details:?}", writer.stores().unwrap())
+    format!("{:?}{apps:?}{details:?}", writer.stores(Page::ALL).unwrap())
 }

@@ -18,11 +18,17 @@ use crate::wire::authorization::{self, Authorization};
 pub(super) enum Refused {
     MissingToken,
     InvalidToken,
+    /// Only the token in `admin.token` may.
+    NotOwner,
     /// The operator lacks this permission.
     Forbidden(Permission),
     /// The request cannot be understood.
     Invalid(String),
     NotFound(String),
+    /// Another gateway, another file: not what this one has.
+    Conflict(String),
+    /// The request is for another host (RFC 9110 section 15.5.20).
+    Misdirected,
     /// The replica cannot be used now.
     Unavailable(String),
 }
@@ -38,13 +44,24 @@ impl Refused {
             Self::InvalidToken => {
                 (StatusCode::UNAUTHORIZED, "invalid_token", "Unknown operator token.".to_owned())
             }
+            Self::NotOwner => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "This needs the token in admin.token, beside the replica.".to_owned(),
+            ),
             Self::Forbidden(permission) => (
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 format!("The permission {} is required.", permission.name()),
             ),
             Self::Invalid(why) => (StatusCode::BAD_REQUEST, "invalid_request", why),
+            Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why),
             Self::NotFound(why) => (StatusCode::NOT_FOUND, "not_found", why),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "Use the listener's address or localhost as Host.".to_owned(),
+            ),
             Self::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", why),
         }
     }
@@ -86,7 +103,10 @@ pub(super) async fn change<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let token = token(headers)?;
     let work = move || {
-        let mut writer = control.replica.writer().map_err(|error| Refused::Unavailable(error.to_string()))?;
+        let mut writer = control
+            .replica
+            .writer(crate::replica::Actor::gateway())
+            .map_err(|error| Refused::Unavailable(error.to_string()))?;
         if !control.token.is(&token) {
             let operator = writer.operator_by_token(&token)?.ok_or(Refused::InvalidToken)?;
             if !operator.may(permission) {
@@ -97,6 +117,14 @@ pub(super) async fn change<T: Send + 'static>(
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Refused::Unavailable(error.to_string())))
+}
+
+/// Refuses everybody but who can read `admin.token`.
+pub(super) fn owner(control: &Control, headers: &HeaderMap) -> Result<(), Refused> {
+    match control.token.is(&token(headers)?) {
+        true => Ok(()),
+        false => Err(Refused::NotOwner),
+    }
 }
 
 fn token(headers: &HeaderMap) -> Result<TokenDigest, Refused> {

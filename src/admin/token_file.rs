@@ -34,35 +34,50 @@ impl TokenFile {
     ///
     /// The file cannot be read or made, others can read it, or it holds no token.
     pub fn open(replica: &Path) -> Result<Self, TokenFileError> {
-        let path = replica.with_file_name("admin.token");
+        let path = path(replica);
+        let token = match Self::read(replica)? {
+            Some(token) => token,
+            None => make(&path)
+                .map_err(|error| TokenFileError { path, why: format!("it cannot be made: {error}") })?,
+        };
+        Ok(Self(TokenDigest::of(token.expose().as_bytes())))
+    }
+
+    /// Reads the token itself, to show it to the gateway; `None` where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenFile::open`].
+    pub fn read(replica: &Path) -> Result<Option<Secret>, TokenFileError> {
+        let path = path(replica);
         let fail = |why: String| TokenFileError { path: path.clone(), why };
         let token = match fs::read_to_string(&path) {
-            Ok(text) => {
-                let mode = fs::metadata(&path).map_err(|error| fail(error.to_string()))?.permissions().mode();
-                if mode & 0o077 != 0 {
-                    return Err(fail(
-                        "others can read it; run chmod 600 on it, or remove it to get a new one".into(),
-                    ));
-                }
-                Secret::new(text.trim().to_owned())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(&path).map_err(|error| fail(format!("it cannot be made: {error}")))?
-            }
+            Ok(text) => Secret::new(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(error.to_string())),
         };
+        let mode = fs::metadata(&path).map_err(|error| fail(error.to_string()))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(fail(
+                "others can read it; run chmod 600 on it, or remove it to get a new one".into(),
+            ));
+        }
         if token.expose().len() < SHORTEST {
             return Err(fail(
                 "it holds no token of 32 characters or more; remove it to get a new one".into(),
             ));
         }
-        Ok(Self(TokenDigest::of(token.expose().as_bytes())))
+        Ok(Some(token))
     }
 
     /// Whether `token` has this digest, in constant time.
     pub(super) fn is(&self, token: &TokenDigest) -> bool {
         bool::from(self.0.0.ct_eq(&token.0))
     }
+}
+
+fn path(replica: &Path) -> PathBuf {
+    replica.with_file_name("admin.token")
 }
 
 fn make(path: &Path) -> io::Result<Secret> {

@@ -6,8 +6,8 @@ use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use parking_lot::Mutex;
 use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 
 use super::listener_tls::ListenerTls;
 use super::parts::{self, Parts};
+use super::reload::{Fixed, Kept, Reloader};
 use crate::admin::{self, TokenFile, TokenFileError};
 use crate::config::Config;
-use crate::idp::{LoginKeyError, LogoError};
+use crate::idp::FileError;
+use crate::model::Timestamp;
 use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
 
@@ -51,12 +53,9 @@ pub enum StartError {
         /// Which file, and why.
         error: TlsFileError,
     },
-    /// The key that is shared with the platform's login page.
-    #[error("idp.login_key_file: {0}")]
-    LoginKey(#[from] LoginKeyError),
-    /// The logo of the sign-in pages.
-    #[error("idp.brand.logo: {0}")]
-    Logo(#[from] LogoError),
+    /// A file of the identity provider.
+    #[error(transparent)]
+    Idp(#[from] FileError),
     /// The TLS listener refuses its settings.
     #[error("TLS cannot be served: {0}")]
     TlsListener(String),
@@ -104,15 +103,15 @@ pub struct Addresses {
 pub struct Gateway {
     /// Where it listens.
     pub addresses: Addresses,
-    grace_period: Duration,
+    reloader: Arc<Reloader>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     in_flight: Arc<InFlight>,
     proxy: JoinHandle<()>,
     admin: JoinHandle<()>,
-    upstreams: JoinHandle<()>,
+    reloads: JoinHandle<()>,
     renewals: Option<JoinHandle<()>>,
-    keys: Option<JoinHandle<()>>,
+    keys: JoinHandle<()>,
     _watch: Watch,
 }
 
@@ -131,11 +130,15 @@ impl Gateway {
             admin: admin_listener.local_addr()?,
         };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
-        let grace_period = config.server.grace_period;
+        let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
+        let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
+        let hangup = signal(SignalKind::hangup())?;
         raise_open_files();
-        let Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight, idp } =
+        let Parts { door, engines, builder, places, leashes, replica, checker, in_flight, provider } =
             parts::build(config).await?;
+        let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
+        replica.announce(addresses.admin);
         let watch = replica.watch()?;
 
         let mut service = Service::new("storegate".to_owned(), door);
@@ -150,20 +153,37 @@ impl Gateway {
             }
         }
         let (stop, stopped) = watch::channel(false);
-        let fds = Arc::new(parking_lot::Mutex::new(fds));
+        let fds = Arc::new(Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
-        let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&telemetry.metrics))).transpose()?;
+        let certificate = tls.as_ref().map(ListenerTls::certificate);
+        let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&metrics))).transpose()?;
+        engines.current().upstreams.start(&checker);
+        metrics.reloads.started(&source.checksum, Timestamp::now());
+        let reloader = Arc::new(Reloader {
+            file: source.path,
+            engines: Arc::clone(&engines),
+            builder,
+            checker,
+            places: Arc::clone(&places),
+            certificate,
+            fixed,
+            kept: Mutex::new(kept),
+            tried: tokio::sync::Mutex::new(source.checksum),
+            reloads_on_change: AtomicBool::new(reloads_on_change),
+        });
+        let reloads = tokio::spawn(Arc::clone(&reloader).watch(hangup));
         let draining = Arc::new(AtomicBool::new(false));
         let status = parts::Status {
             replica: Arc::clone(&replica),
-            telemetry,
+            metrics,
             in_flight: Arc::clone(&in_flight),
             places,
             leashes,
-            upstreams: Arc::clone(&upstreams),
+            engines,
+            reloader: Arc::clone(&reloader),
             draining: Arc::clone(&draining),
-            idp: idp.clone(),
+            provider: Arc::clone(&provider),
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
         let router = admin::router(status, replica, token);
@@ -172,17 +192,16 @@ impl Gateway {
                 tracing::error!("the admin listener ended: {error}");
             }
         });
-        let upstreams = tokio::spawn(upstreams.maintain(conf));
-        let keys = idp.map(|idp| tokio::spawn(idp.look_after()));
+        let keys = tokio::spawn(provider.look_after());
         Ok(Self {
             addresses,
-            grace_period,
+            reloader,
             draining,
             stop,
             in_flight,
             proxy,
             admin,
-            upstreams,
+            reloads,
             renewals,
             keys,
             _watch: watch,
@@ -198,10 +217,12 @@ impl Gateway {
             let _ = (&mut self.proxy).await;
             self.in_flight.drained().await;
         };
-        let _ = tokio::time::timeout(self.grace_period, drained).await;
-        self.upstreams.abort();
-        for task in [&self.renewals, &self.keys].into_iter().flatten() {
-            task.abort();
+        let _ = tokio::time::timeout(self.reloader.grace_period(), drained).await;
+        self.reloads.abort();
+        self.keys.abort();
+        self.reloader.end();
+        if let Some(renewals) = &self.renewals {
+            renewals.abort();
         }
         self.admin.abort();
         self.in_flight.count()

@@ -40,6 +40,11 @@ impl ListenerTls {
             .map_err(|error| StartError::TlsListener(error.to_string()))
     }
 
+    /// The certificate in force.
+    pub(super) fn certificate(&self) -> Arc<ServerCertificate> {
+        Arc::clone(&self.certificate)
+    }
+
     /// Takes changed files over, until the task is aborted. SIGHUP has them read at once.
     pub(super) fn keep_fresh(self, metrics: Arc<Metrics>) -> std::io::Result<JoinHandle<()>> {
         metrics.tls_expires(self.expires);

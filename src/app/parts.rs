@@ -5,42 +5,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
+use pingora::tls::RootCertStore;
 
 use super::StartError;
-use crate::admin;
+use super::engine::{EngineBuilder, needs_authorities};
+use super::reload::Reloader;
+use crate::admin::{self, ReloadReport, ReloadRequest};
 use crate::config::{self, Config};
-use crate::gate::{Gate, GateSettings, HeadLimits};
 use crate::hasher::Hasher;
-use crate::idp::{self, Idp, LoginKey, Logo};
-use crate::limits::{FailureBudgets, Limits, Places, RateLimits, RateSettings, RouteRate};
+use crate::idp::Provider;
+use crate::limits::Places;
 use crate::model::ProofKey;
-use crate::oauth::{self, Authority};
+use crate::oauth::Authority;
 use crate::proxy::{
-    self, Door, DoorLimits, InFlight, LeashBook, Local, MOST_ATTEMPTS, Recorder, RequestIds, Scheme,
-    StoreProxy, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    self, Checker, Door, Engines, InFlight, LeashBook, MOST_ATTEMPTS, RequestIds, StoreProxy,
 };
-use crate::replica::{self, Replica, WriteQueue};
-use crate::telemetry::{AccessLog, Destination, Metrics, Telemetry};
+use crate::replica::{self, Replica};
+use crate::telemetry::{AccessLog, Destination, Metrics, Opened};
 
 /// How long an HTTP/2 connection may stay without a stream.
 const H2_IDLE: Duration = Duration::from_secs(60);
 
 pub(super) struct Parts {
     pub(super) door: Door<HttpProxy<StoreProxy<Arc<Replica>>>>,
+    pub(super) engines: Arc<Engines>,
+    pub(super) builder: EngineBuilder,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
     pub(super) replica: Arc<Replica>,
-    pub(super) upstreams: Arc<Upstreams>,
-    /// For the checks, which connect as the proxy does.
-    pub(super) conf: Arc<ServerConf>,
-    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) checker: Checker,
     pub(super) in_flight: Arc<InFlight>,
-    /// The identity provider, where there is one.
-    pub(super) idp: Option<Arc<Idp>>,
+    pub(super) provider: Arc<Provider>,
 }
 
 pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
@@ -53,44 +52,47 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
             sweeps: match config.replica.source {
                 config::Source::Local => true,
             },
+            retention: replica::Retention {
+                age: i64::try_from(config.audit.keep.as_secs()).unwrap_or(i64::MAX),
+                entries: i64::try_from(config.audit.entries).unwrap_or(i64::MAX),
+            },
         },
     )?;
-    let telemetry = Arc::new(telemetry(&config)?);
-    let metrics = Arc::clone(&telemetry.metrics);
+    let metrics = Arc::new(Metrics::new().map_err(std::io::Error::other)?);
+    let observed = Arc::clone(&metrics);
     replica.on_enforced(move |delay, entries| {
         for _ in 0..entries {
-            metrics.enforcement_delay.observe(delay.as_secs_f64());
+            observed.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let limits = Arc::new(limits(&config, Arc::clone(&telemetry.metrics)).await);
+    let access_log = Arc::new(AccessLog::start(open(&config.log.access)?)?);
     let proof_key = ProofKey::random()?;
     let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
-    let (local, idp) = local(&config, &replica, &hasher, &limits, &proof_key)?;
-    let conf = Arc::new(server_conf(&config)?);
-    let upstreams: Result<_, _> = config.upstreams.iter().map(upstream).collect();
-    let upstreams = Arc::new(Upstreams::prepare(upstreams?).await);
-    let http2 = http2_options(&config);
-    let door_limits =
-        DoorLimits { header_timeout: config.server.header_timeout, head_bytes: config.server.max_head_bytes };
+    let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
+    let provider = Provider::new(Arc::clone(&authority));
+    let (conf, no_authorities) = server_conf(&config)?;
+    let conf = Arc::new(conf);
     let places = Places::new(
         config.server.max_connections,
         config.server.max_connections_per_address,
         config.server.trusted_proxies.clone(),
     );
-    let trusted_proxies = config.server.trusted_proxies.clone();
-    let gate = gate(config, proof_key);
+    let builder = EngineBuilder {
+        proof_key,
+        metrics,
+        access_log,
+        authority,
+        provider: Arc::clone(&provider),
+        no_authorities,
+    };
+    let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
-    let recorder: Arc<dyn Recorder> = Arc::clone(&telemetry) as _;
     let request_ids = Arc::new(RequestIds::new()?);
     let leashes = LeashBook::start(Arc::clone(&replica))?;
     let inner = StoreProxy::new(proxy::Parts {
-        gate,
+        engines: Arc::clone(&engines),
         directory: Arc::clone(&replica),
         hasher,
-        limits,
-        local,
-        upstreams: Arc::clone(&upstreams),
-        recorder: Arc::clone(&recorder),
         in_flight: Arc::clone(&in_flight),
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
@@ -98,171 +100,67 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
+    // So that the gate refuses it as it refuses TRACE, counted and in JSON: Pingora would with neither.
+    options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    proxy.h2_options = Some(http2);
-    let door = Door::new(proxy, door_limits, trusted_proxies, Arc::clone(&places), recorder, request_ids);
-    Ok(Parts { door, places, leashes, replica, upstreams, conf, telemetry, in_flight, idp })
-}
-
-/// What the public listener answers itself.
-fn local(
-    config: &Config,
-    replica: &Arc<Replica>,
-    hasher: &Arc<Hasher>,
-    limits: &Arc<Limits>,
-    proof_key: &ProofKey,
-) -> Result<(Local, Option<Arc<Idp>>), StartError> {
-    let has_tokens = !config.token_endpoints.is_empty() || config.customer_tokens.is_some();
-    if !has_tokens && config.idp.is_none() {
-        return Ok((Local::default(), None));
-    }
-    let queue = Arc::new(WriteQueue::start(replica)?);
-    let mut local = Local::default();
-    if has_tokens {
-        let authority = Authority {
-            replica: Arc::clone(replica),
-            queue: Arc::clone(&queue),
-            hasher: Arc::clone(hasher),
-            limits: Arc::clone(limits),
-            proof_key: proof_key.clone(),
-            access_token_prefix: config.credentials.access_token_prefix.as_str().into(),
-        };
-        let endpoints = config.token_endpoints.clone();
-        let (router, paths) = oauth::router(authority, endpoints, config.customer_tokens.as_ref());
-        local = Local::new(router, paths);
-    }
-    let Some(settings) = &config.idp else { return Ok((local, None)) };
-    let login_key = match &settings.login {
-        idp::Login::Builtin => None,
-        idp::Login::External { key_file, .. } => Some(LoginKey::read(key_file)?),
-    };
-    let idp = Idp::new(idp::Parts {
-        settings: settings.clone(),
-        replica: Arc::clone(replica),
-        queue,
-        hasher: Arc::clone(hasher),
-        proof_key: proof_key.clone(),
-        limits: Arc::clone(limits),
-        login_key,
-        logo: settings.brand.logo.as_deref().map(Logo::read).transpose()?,
-    });
-    Ok((local.and(idp.router(), settings.paths(), []), Some(idp)))
-}
-
-/// The engine, as `run` and `explain` use it.
-pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
-    Gate::new(GateSettings {
-        routes: config.routes,
-        inject: config.inject,
-        access_token_prefix: config.credentials.access_token_prefix.into(),
-        trusted_proxies: config.server.trusted_proxies,
-        limits: HeadLimits { bytes: config.server.max_head_bytes, fields: config.server.max_header_fields },
-        customer_scopes: config.customer_tokens.map(|tokens| tokens.scopes).unwrap_or_default(),
-        proof_key,
+    let door = Door::new(proxy, Arc::clone(&engines), Arc::clone(&places), request_ids);
+    Ok(Parts {
+        door,
+        engines,
+        builder,
+        places,
+        leashes,
+        replica,
+        checker: Checker::new(conf),
+        in_flight,
+        provider,
     })
 }
 
-fn telemetry(config: &Config) -> Result<Telemetry, StartError> {
-    let destination = &config.log.access;
-    let routes: Vec<_> = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-    let access_log = AccessLog::start(destination, &routes).map_err(|error| match destination {
+/// Opens the destination of the access log.
+pub(super) fn open(destination: &Destination) -> Result<Opened, StartError> {
+    Opened::open(destination).map_err(|error| match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
-    })?;
-    let mut metrics = Metrics::new().map_err(std::io::Error::other)?;
-    metrics.name_limited(config.routes.routes().iter().zip(&config.rates).map(|(route, rate)| {
-        let limited = match rate {
-            RouteRate::Everywhere => config.limits.requests.is_some() && route.access.is_protected(),
-            RouteRate::Unlimited => false,
-            RouteRate::Own { .. } => true,
-        };
-        limited.then_some(&*route.pattern)
-    }));
-    Ok(Telemetry { metrics: Arc::new(metrics), access_log })
+    })
 }
 
-async fn limits(config: &Config, metrics: Arc<Metrics>) -> Limits {
-    let rates = RateSettings {
-        everywhere: config.limits.requests,
-        routes: config.rates.clone(),
-        shared: config.limits.shared.clone(),
-    };
-    Limits {
-        failures: FailureBudgets::new(config.limits.failures),
-        rates: RateLimits::start(rates, move || metrics.shared_limit_failures.inc()).await,
-    }
-}
-
-fn server_conf(config: &Config) -> Result<ServerConf, StartError> {
+/// What Pingora connects by, and why the system's certificate authorities cannot be used, if they cannot.
+/// They are read whether or not an upstream needs them: the next configuration may have one.
+fn server_conf(config: &Config) -> Result<(ServerConf, Option<String>), StartError> {
     let mut conf =
         ServerConf { threads: config.server.threads, max_retries: MOST_ATTEMPTS, ..ServerConf::default() };
-    let mut own = config.upstreams.iter().filter(|upstream| upstream.tls.ca.is_none());
-    let is_https = |server: &config::UpstreamServer| server.scheme == config::Scheme::Https;
-    if own.any(|upstream| upstream.servers.iter().any(is_https)) {
-        let found = pingora::tls::load_native_certs();
-        found.map_err(|error| StartError::Authorities(error.to_string()))?;
-    } else {
-        // Pingora panics where the machine has no certificate authorities, even if none is needed.
+    // As Pingora does it, which would panic where it fails.
+    let found = pingora::tls::load_native_certs().map_err(|error| error.to_string());
+    let mut store = RootCertStore::empty();
+    let added = found.and_then(|all| {
+        all.into_iter().try_for_each(|one| store.add(one)).map_err(|error| error.to_string())
+    });
+    let missing = added.err();
+    if let Some(why) = &missing {
+        if needs_authorities(config) {
+            return Err(StartError::Authorities(why.clone()));
+        }
         conf.ca_file = Some("/dev/null".to_owned());
     }
-    Ok(conf)
-}
-
-/// The limits of an HTTP/2 connection. What a client may send in one head over HTTP/1.1 it may send here:
-/// HTTP/2 counts 32 bytes more a field (RFC 9113 section 6.5.2), so that our own limit decides.
-fn http2_options(config: &Config) -> H2Options {
-    const STREAMS: u32 = 100;
-    const FIELD: usize = 32;
-    let head = config.server.max_head_bytes + FIELD * config.server.max_header_fields;
-    let mut options = default_h2_options();
-    options.max_concurrent_streams(STREAMS);
-    options.max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX));
-    options
-}
-
-fn upstream(upstream: &config::Upstream) -> Result<Upstream, StartError> {
-    let server = |server: &config::UpstreamServer| UpstreamServer {
-        scheme: match server.scheme {
-            config::Scheme::Http => Scheme::Http,
-            config::Scheme::Https => Scheme::Https,
-        },
-        host: server.host.as_str().into(),
-        port: server.port,
-    };
-    let files = &upstream.tls;
-    let identity = files.identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-    let tls = UpstreamTls::read(files.ca.as_deref(), identity)
-        .map_err(|error| StartError::UpstreamTls { upstream: upstream.name.clone(), error })?;
-    Ok(Upstream {
-        name: upstream.name.as_str().into(),
-        servers: upstream.servers.iter().map(server).collect(),
-        balance: upstream.balance,
-        ejection: upstream.ejection,
-        health: upstream.health.clone(),
-        timeouts: UpstreamTimeouts {
-            connect: upstream.connect_timeout,
-            read: upstream.read_timeout,
-            write: upstream.write_timeout,
-            idle: upstream.idle_timeout,
-        },
-        http2: upstream.http2,
-        tls,
-    })
+    Ok((conf, missing))
 }
 
 /// What the admin listener is told.
 pub(super) struct Status {
     pub(super) replica: Arc<Replica>,
-    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
-    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) engines: Arc<Engines>,
+    pub(super) reloader: Arc<Reloader>,
     pub(super) draining: Arc<AtomicBool>,
-    pub(super) idp: Option<Arc<Idp>>,
+    pub(super) provider: Arc<Provider>,
 }
 
+#[async_trait]
 impl admin::Status for Status {
     fn reasons_not_ready(&self) -> Vec<String> {
         let draining = self.draining.load(Ordering::Acquire).then(|| "shutting down".to_owned());
@@ -272,13 +170,15 @@ impl admin::Status for Status {
 
     fn metrics(&self) -> &Metrics {
         let count = i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX);
-        self.telemetry.metrics.in_flight.set(count);
-        self.telemetry.metrics.count_connections(self.places.taken(), self.places.refused());
-        self.telemetry.metrics.count_cut(self.leashes.cut());
-        self.telemetry.metrics.show_upstreams(self.upstreams.status());
-        if let Some(idp) = &self.idp {
-            self.telemetry.metrics.show_idp(idp.events());
-        }
-        &self.telemetry.metrics
+        self.metrics.in_flight.set(count);
+        self.metrics.count_connections(self.places.taken(), self.places.refused());
+        self.metrics.count_cut(self.leashes.cut());
+        self.metrics.show_upstreams(self.engines.current().upstreams.status());
+        self.metrics.show_idp(self.provider.events());
+        &self.metrics
+    }
+
+    async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {
+        Arc::clone(&self.reloader).asked(request).await
     }
 }

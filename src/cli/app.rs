@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::change::{client_id, finish, scopes, writer};
 use super::failure::Failure;
+use super::list::Listing;
 use super::output::{Output, table};
 use super::when::{ago, until};
 use crate::model::{AddressList, AppStatus, ClientId, ScopeSet, Secret, TokenAuth, parse_duration};
@@ -17,8 +18,8 @@ use crate::replica::{AppDetail, AppSummary, NewApp, SecretKind, Writer};
 pub(super) enum Command {
     /// Make an app; its secrets are shown once
     Create(Create),
-    /// Show all apps
-    List,
+    /// Show apps, by number
+    List(Listing),
     /// Show an app with its secrets' ages and its installations
     Show {
         /// The app's client id
@@ -108,7 +109,7 @@ impl Command {
         let mut writer = writer(config)?;
         match self {
             Self::Create(create) => create.run(&mut writer, output),
-            Self::List => list(&mut writer, output),
+            Self::List(listing) => list(&mut writer, listing, output),
             Self::Show { client_id } => {
                 let app = writer.app(&client_id).map_err(Failure::write)?;
                 output.result(&detail_json(&app), |_| detail_text(&app));
@@ -205,8 +206,8 @@ fn set_status(
     finish(output, committed, json, |()| format!("{client_id} is {word}"))
 }
 
-fn list(writer: &mut Writer, output: &Output) -> Result<(), Failure> {
-    let apps = writer.apps().map_err(Failure::write)?;
+fn list(writer: &mut Writer, listing: Listing, output: &Output) -> Result<(), Failure> {
+    let apps = listing.fetch(|page| writer.apps(page), |app| app.app_id)?;
     let rows: Vec<Value> = apps.iter().map(summary_json).collect();
     output.result(&rows, |_| {
         let cells: Vec<_> = apps

@@ -2,18 +2,24 @@
 //! error. Exit codes: 0 done, 1 failed while running, 2 wrong use or invalid configuration.
 
 mod app;
+mod audit;
 mod change;
 mod check;
+mod code;
+mod config;
 mod demo;
 mod explain;
 mod failure;
+mod gateways;
 mod import;
 mod input;
 mod install;
 mod key;
+mod list;
 mod oauth_client;
 mod operator;
 mod output;
+mod reload;
 mod run;
 mod session;
 mod store;
@@ -62,6 +68,11 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
     Check(check::Arguments),
+    /// Put the changed configuration in force in the running gateway; a bad one changes nothing
+    Reload(reload::Arguments),
+    /// The configuration: what is in force, and its JSON Schema
+    #[command(subcommand)]
+    Config(config::Command),
     /// Stores: the tenants that requests act on
     #[command(subcommand)]
     Store(store::Command),
@@ -75,6 +86,9 @@ enum Command {
     /// Access tokens: issue and revoke
     #[command(subcommand)]
     Token(token::Command),
+    /// Authorization codes of the app install flow
+    #[command(subcommand)]
+    Code(code::Command),
     /// Session tokens of embedded apps, for testing
     #[command(subcommand)]
     Session(session::Command),
@@ -87,6 +101,8 @@ enum Command {
     /// Keys that the identity provider signs with
     #[command(subcommand)]
     Key(key::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Arguments),
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
@@ -112,15 +128,19 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Run => run::run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
+        Command::Reload(reload) => reload.run(config, output),
+        Command::Config(command) => command.run(config, output),
         Command::Store(command) => command.run(config, output),
         Command::App(command) => command.run(config, output),
         Command::Install(install) => install.run(config, output),
         Command::Uninstall(uninstall) => uninstall.run(config, output),
         Command::Token(command) => command.run(config, output),
+        Command::Code(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
         Command::OauthClient(command) => command.run(config, output),
         Command::Key(command) => command.run(config, output),
+        Command::Audit(audit) => audit.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Explain(explain) => explain.run(config, output),

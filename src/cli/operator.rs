@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::change::{finish, writer};
 use super::failure::Failure;
+use super::list::Listing;
 use super::output::{Output, table};
 use crate::model::Permission;
 
@@ -15,7 +16,7 @@ pub(super) enum Command {
     Add {
         /// Who it is
         name: String,
-        /// What they may do: apps__manage_apps; may be repeated
+        /// What they may do, such as apps__manage_apps; may be repeated. A wrong one lists them all
         #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = permission)]
         permissions: Vec<Permission>,
     },
@@ -24,8 +25,16 @@ pub(super) enum Command {
         /// Who it is
         name: String,
     },
-    /// Show all operators
-    List,
+    /// Set what an operator may do, in place of what it was
+    SetPermissions {
+        /// Who it is
+        name: String,
+        /// What they may do; may be repeated
+        #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = permission)]
+        permissions: Vec<Permission>,
+    },
+    /// Show operators, by number
+    List(Listing),
 }
 
 fn permission(text: &str) -> Result<Permission, String> {
@@ -37,7 +46,7 @@ impl Command {
         let mut writer = writer(config)?;
         match self {
             Self::Add { name, permissions } => {
-                let committed = writer.add_operator(&name, &permissions).map_err(Failure::failed)?;
+                let committed = writer.add_operator(&name, &permissions).map_err(Failure::write)?;
                 finish(
                     output,
                     committed,
@@ -50,8 +59,18 @@ impl Command {
                 let json = |(): &()| json!({"name": name, "removed": true});
                 finish(output, committed, json, |()| format!("{name} is removed"))
             }
-            Self::List => {
-                let operators = writer.operators().map_err(Failure::failed)?;
+            Self::SetPermissions { name, permissions } => {
+                let committed = writer.set_permissions(&name, &permissions).map_err(Failure::write)?;
+                let mut names: Vec<&str> = permissions.iter().map(|permission| permission.name()).collect();
+                names.sort_unstable();
+                names.dedup();
+                let names = names.join(" ");
+                let json = |(): &()| json!({"name": name, "permissions": names});
+                finish(output, committed, json, |()| format!("{name} has the permissions: {names}"))
+            }
+            Self::List(listing) => {
+                let operators =
+                    listing.fetch(|page| writer.operators(page), |operator| operator.operator_id)?;
                 output.result(&operators, |operators| {
                     let cells: Vec<_> = operators
                         .iter()

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::change::{finish, store_id, writer};
 use super::failure::Failure;
+use super::list::Listing;
 use super::output::{Output, table};
 use crate::model::{StoreId, StoreStatus};
 
@@ -38,8 +39,8 @@ pub(super) enum Command {
         #[arg(value_parser = store_id)]
         store_id: StoreId,
     },
-    /// Show all stores
-    List,
+    /// Show stores, by number
+    List(Listing),
 }
 
 impl Command {
@@ -65,8 +66,8 @@ impl Command {
                 };
                 finish(output, committed, json, |()| format!("store {store_id} is added"))
             }
-            Self::List => {
-                let stores = writer.stores().map_err(Failure::write)?;
+            Self::List(listing) => {
+                let stores = listing.fetch(|page| writer.stores(page), |store| store.store_id)?;
                 let rows: Vec<_> = stores
                     .iter()
                     .map(|store| {

@@ -1,17 +1,36 @@
 //! Reads TOML section by section. Every accessor says what it wanted when the value has another
 //! type, and notes the key, so that at the end the keys nobody asked for are known.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::quoted;
+use super::keys::{Form, KeyId};
 use super::report::{Finding, Report};
 
-/// A key's value with its place; `None` where the key is absent or of the wrong type (which has been
-/// reported).
-pub(super) type Given<T> = Option<Spanned<T>>;
+/// What stands at a key, with its place; `None` where the key is absent or of the wrong type (which has
+/// been reported).
+#[derive(Debug, Clone)]
+pub(super) struct Asked<V> {
+    /// Which key this is, for the notes on it.
+    pub(super) key: KeyId,
+    value: Option<V>,
+}
+
+/// A value of one type.
+pub(super) type Given<T> = Asked<Spanned<T>>;
+/// A value that may be a string, a list or a table.
+pub(super) type Any<'d> = Asked<&'d Spanned<DeValue<'d>>>;
+
+impl<V> Deref for Asked<V> {
+    type Target = Option<V>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.value
+    }
+}
 
 /// Parses the text; syntax errors go to the report, and what could be read is returned.
 pub(super) fn parse<'d>(text: &'d str, report: &Report) -> Spanned<DeTable<'d>> {
@@ -38,6 +57,8 @@ pub(super) fn parse<'d>(text: &'d str, report: &Report) -> Spanned<DeTable<'d>> 
 pub(super) struct Section<'d> {
     /// As it is written between brackets; empty for the top level.
     name: String,
+    /// Its position among the notes.
+    keys: usize,
     /// Its header; where it is absent, that of the section around it.
     span: Range<usize>,
     table: Option<&'d DeTable<'d>>,
@@ -52,7 +73,8 @@ impl<'d> Section<'d> {
     }
 
     fn new(name: String, span: Range<usize>, table: Option<&'d DeTable<'d>>, report: &'d Report) -> Self {
-        Self { name, span, table, asked: Vec::new(), report }
+        let keys = report.keys().section(&name);
+        Self { name, keys, span, table, asked: Vec::new(), report }
     }
 
     /// The place of the header.
@@ -71,7 +93,8 @@ impl<'d> Section<'d> {
     }
 
     /// Reports that `key`, which has no default, is not there.
-    pub(super) fn require(&self, key: &str, help: &str) {
+    pub(super) fn require(&self, key: &'static str, help: &str) {
+        self.report.keys().require(self.keys, key);
         if self.is_present() && !self.has(key) {
             let finding = Finding::error(self.span(), format!("{} is missing", quoted(&self.path(key))));
             self.report.push(finding.help(help.to_owned()).whole_file());
@@ -79,50 +102,77 @@ impl<'d> Section<'d> {
     }
 
     /// The value of `key`, whatever its type.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
+    pub(super) fn one_of(&mut self, key: &'static str, forms: &'static [Form]) -> Any<'d> {
+        let (key, value) = self.ask(key, Form::OneOf(forms));
+        Any { key, value }
+    }
+
+    fn ask(&mut self, key: &'static str, form: Form) -> (KeyId, Option<&'d Spanned<DeValue<'d>>>) {
         self.asked.push(key);
-        self.table?.get(key)
+        let id = self.report.keys().ask(self.keys, key, form);
+        (id, self.table.and_then(|table| table.get(key)))
+    }
+
+    /// What `read` makes of the value of `key`.
+    fn given<T>(
+        &mut self,
+        key: &'static str,
+        form: Form,
+        read: impl FnOnce(&Self, &'d Spanned<DeValue<'d>>) -> Option<Spanned<T>>,
+    ) -> Given<T> {
+        let (id, value) = self.ask(key, form);
+        Given { key: id, value: value.and_then(|value| read(self, value)) }
     }
 
     /// A string.
     pub(super) fn text(&mut self, key: &'static str) -> Given<&'d str> {
-        let value = self.value(key)?;
-        text(value).or_else(|| self.wrong_type(key, value, "a string", "put it between quotes"))
+        self.given(key, Form::Text, |section, value| {
+            text(value).or_else(|| section.wrong_type(key, value, "a string", "put it between quotes"))
+        })
     }
 
     /// A whole number; what does not fit is the largest or smallest, which no key accepts.
     pub(super) fn number(&mut self, key: &'static str) -> Given<i64> {
-        let value = self.value(key)?;
-        let DeValue::Integer(digits) = value.get_ref() else {
-            return self.wrong_type(key, value, "a whole number", "write it without quotes and unit");
-        };
-        let beyond = if digits.as_str().starts_with('-') { i64::MIN } else { i64::MAX };
-        let number = i64::from_str_radix(digits.as_str(), digits.radix()).unwrap_or(beyond);
-        Some(Spanned::new(value.span(), number))
+        self.given(key, Form::Number(0..=usize::MAX), |section, value| {
+            let DeValue::Integer(digits) = value.get_ref() else {
+                let help = "write it without quotes and unit";
+                return section.wrong_type(key, value, "a whole number", help);
+            };
+            let beyond = if digits.as_str().starts_with('-') { i64::MIN } else { i64::MAX };
+            let number = i64::from_str_radix(digits.as_str(), digits.radix()).unwrap_or(beyond);
+            Some(Spanned::new(value.span(), number))
+        })
     }
 
-    /// `true` or `false`.
+    /// `true` or `false`; `false` where the key is absent.
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
-        let value = self.value(key)?;
-        match value.get_ref() {
+        let given = self.given(key, Form::Flag, |section, value| match value.get_ref() {
             DeValue::Boolean(flag) => Some(Spanned::new(value.span(), *flag)),
-            _ => self.wrong_type(key, value, "`true` or `false`", "write it without quotes"),
-        }
+            _ => section.wrong_type(key, value, "`true` or `false`", "write it without quotes"),
+        });
+        self.report.holds_by_default(given.key, false);
+        given
     }
 
     /// A list of strings. Elements of another type are reported and left out.
     pub(super) fn texts(&mut self, key: &'static str) -> Given<Vec<Spanned<&'d str>>> {
-        let value = self.value(key)?;
-        let DeValue::Array(_) = value.get_ref() else {
-            return self.wrong_type(key, value, "a list of strings", "put it between square brackets");
-        };
-        Some(Spanned::new(value.span(), texts(value, &self.path(key), self.report)))
+        self.given(key, Form::Texts, |section, value| {
+            let DeValue::Array(_) = value.get_ref() else {
+                let help = "put it between square brackets";
+                return section.wrong_type(key, value, "a list of strings", help);
+            };
+            Some(Spanned::new(value.span(), texts(value, &section.path(key), section.report)))
+        })
     }
 
     /// A section below this one.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'d> {
+        self.subsection(key, Form::Section)
+    }
+
+    fn subsection(&mut self, key: &'static str, form: Form) -> Section<'d> {
         let path = self.path(key);
-        match self.value(key).map(|value| (value, value.get_ref())) {
+        match self.ask(key, form).1.map(|value| (value, value.get_ref())) {
             Some((value, DeValue::Table(table))) => Self::new(path, value.span(), Some(table), self.report),
             other => {
                 if let Some((value, _)) = other {
@@ -137,7 +187,7 @@ impl<'d> Section<'d> {
     /// The sections below this one that the operator names, `[upstream.api]`; in the order of the
     /// file.
     pub(super) fn named_sections(&mut self, key: &'static str) -> Vec<(Spanned<&'d str>, Section<'d>)> {
-        let parent = self.section(key);
+        let parent = self.subsection(key, Form::NamedSections);
         let mut sections = Vec::new();
         for (name, value) in parent.table.into_iter().flatten() {
             let path = format!("{}.*", parent.name);
@@ -158,7 +208,7 @@ impl<'d> Section<'d> {
     /// A list of sections, `[[route]]`; `None` where something else stands there.
     pub(super) fn sections(&mut self, key: &'static str) -> Option<Vec<Section<'d>>> {
         let path = self.path(key);
-        let Some(value) = self.value(key) else { return Some(Vec::new()) };
+        let Some(value) = self.ask(key, Form::Sections).1 else { return Some(Vec::new()) };
         let help = format!("write [[{path}]], once for each");
         let DeValue::Array(array) = value.get_ref() else {
             return self.wrong_type(key, value, "a list of sections", &help);
@@ -183,7 +233,6 @@ impl<'d> Section<'d> {
 
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
-        self.report.knows(&self.name, &self.asked);
         for name in self.table.into_iter().flat_map(DeTable::keys) {
             let key = name.get_ref().as_ref();
             if !self.asked.contains(&key) {
@@ -223,7 +272,7 @@ pub(super) fn wrong_type(path: &str, value: &Spanned<DeValue<'_>>, expected: &st
 }
 
 /// The value if it is a string.
-pub(super) fn text<'d>(value: &'d Spanned<DeValue<'d>>) -> Given<&'d str> {
+pub(super) fn text<'d>(value: &'d Spanned<DeValue<'d>>) -> Option<Spanned<&'d str>> {
     value.get_ref().as_str().map(|text| Spanned::new(value.span(), text))
 }
 

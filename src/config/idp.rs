@@ -32,7 +32,7 @@ pub(super) fn check(
     let minute = Duration::from_secs(60);
     let session_life = value::duration(report, &raw.session_life, 14 * DAY, minute..=400 * DAY);
     let session_idle = value::duration(report, &raw.session_idle, 12 * HOUR, minute..=400 * DAY);
-    if let (Some(given), true) = (&raw.session_idle, session_idle > session_life) {
+    if let (Some(given), true) = (&*raw.session_idle, session_idle > session_life) {
         report.push(
             Finding::warning(given.span(), "nobody stays signed in as long as this")
                 .help("choose less than `session_life`".to_owned()),
@@ -60,7 +60,8 @@ pub(super) fn check(
 
 fn issuer(given: &raw::Text<'_>, report: &Report) -> String {
     let default = "http://127.0.0.1:8080".to_owned();
-    let Some(given) = given else { return default };
+    report.holds_by_default(given.key, default.as_str());
+    let Some(given) = &**given else { return default };
     let text = *given.get_ref();
     let wrong = |message: &str| {
         report.push(Finding::error(given.span(), message).expected(
@@ -91,7 +92,8 @@ fn is_safe(url: &Url) -> bool {
 
 fn base(given: &raw::Text<'_>, report: &Report) -> String {
     let default = "/api/oauth".to_owned();
-    let Some(given) = given else { return default };
+    report.holds_by_default(given.key, default.as_str());
+    let Some(given) = &**given else { return default };
     let text = *given.get_ref();
     let plain = |segment: &str| {
         let letter = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
@@ -111,10 +113,11 @@ fn base(given: &raw::Text<'_>, report: &Report) -> String {
 
 fn login(raw: &raw::Idp<'_>, folder: &Path, report: &Report) -> Login {
     let key_file = value::path(report, &raw.login_key_file, folder);
-    let given = match &raw.login {
+    report.holds_by_default(raw.login.key, "builtin");
+    let given = match &*raw.login {
         Some(given) if *given.get_ref() != "builtin" => given,
         _ => {
-            if let Some(key) = &raw.login_key_file {
+            if let Some(key) = &*raw.login_key_file {
                 report.push(
                     Finding::error(key.span(), "nothing is signed with this key")
                         .help("set `login` to the URL of the platform's login page".to_owned()),
@@ -149,7 +152,8 @@ fn is_page(given: &Spanned<&str>) -> bool {
 
 fn brand(raw: &raw::Brand<'_>, folder: &Path, report: &Report) -> Brand {
     let color = |given: &raw::Text<'_>, default: [u8; 3], page: Color| {
-        let Some(given) = given else { return Color(default) };
+        report.holds_by_default(given.key, Color(default).css());
+        let Some(given) = &**given else { return Color(default) };
         let Some(color) = Color::parse(given.get_ref()) else {
             report.push(Finding::error(given.span(), "this is not a color").expected("as in \"#1f5eff\""));
             return Color(default);
@@ -184,7 +188,8 @@ fn brand(raw: &raw::Brand<'_>, folder: &Path, report: &Report) -> Brand {
 
 fn name(given: &raw::Text<'_>, report: &Report) -> String {
     let default = "storegate".to_owned();
-    let Some(given) = given else { return default };
+    report.holds_by_default(given.key, default.as_str());
+    let Some(given) = &**given else { return default };
     let text = given.get_ref().trim();
     if (1..=60).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
         return text.to_owned();

@@ -27,7 +27,8 @@ pub(super) fn check(raw: &raw::Inject<'_>, report: &Report) -> InjectNames {
         taken.insert((*default).to_owned(), key);
     }
     let names = given.map(|(key, given, default)| {
-        let Some(given) = given else { return HeaderName::from_static(default) };
+        report.holds_by_default(given.key, display(default));
+        let Some(given) = given.as_ref() else { return HeaderName::from_static(default) };
         match header(key, given.get_ref()) {
             Err(message) => {
                 report.push(

@@ -1,20 +1,24 @@
-//! `[log]`: where the access log goes.
+//! `[log]`: where the access log goes, and which messages are written.
 
 use std::path::Path;
 
 use super::raw;
 use super::report::{Finding, Report};
-use crate::telemetry::Destination;
+use super::value;
+use crate::telemetry::{Destination, Level};
 
 /// What is logged, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// One JSON line a request; standard output by default.
     pub access: Destination,
+    /// From which importance on messages of the process are written; `info` by default.
+    pub level: Level,
 }
 
 impl Log {
     pub(super) fn check(raw: &raw::Log<'_>, folder: &Path, report: &Report) -> Self {
+        report.holds_by_default(raw.access.key, "stdout");
         let access = match raw.access.as_ref().map(|given| (given.span(), *given.get_ref())) {
             None | Some((_, "stdout")) => Destination::Stdout,
             Some((_, "off")) => Destination::Off,
@@ -26,6 +30,7 @@ impl Log {
             }
             Some((_, path)) => Destination::File(folder.join(path)),
         };
-        Self { access }
+        let level = value::word(report, &raw.level, Level::default(), &Level::NAMES);
+        Self { access, level }
     }
 }

@@ -2,21 +2,27 @@
 //! once, with its place and what to write instead.
 //!
 //! In layers: `document` reads TOML, `raw` mirrors the file, and one file per section turns it into
-//! the checked types. Nothing here opens a socket or reads a file other than the configuration.
+//! the checked types. Nothing here opens a socket or reads a file other than
+//! the configuration and the files that it names for secrets.
 
+mod audit;
 mod diagnostic;
 mod document;
 mod excerpt;
 mod idp;
 mod inject;
+mod keys;
 mod limits;
 mod log;
 mod raw;
+mod references;
 mod replica;
 mod report;
 mod routes;
+mod schema;
 mod scopes;
 mod server;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -27,19 +33,29 @@ mod value;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+use toml::de::DeTable;
+
+pub use audit::Audit;
 pub use diagnostic::{Diagnostic, Severity};
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
+pub use schema::schema;
 pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
+
+use sha2::{Digest, Sha256};
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
 use crate::oauth::{CustomerTokens, Endpoint};
+use references::Environment;
 use report::{Finding, Report};
 
 /// The largest configuration that is read, in bytes: some ten thousand routes.
@@ -48,10 +64,14 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// A configuration that the gateway can run with.
 #[derive(Debug)]
 pub struct Config {
+    /// Where it was read.
+    pub file: SourceFile,
     /// The public listener.
     pub server: Server,
     /// The admin listener.
     pub admin: Admin,
+    /// How long it is known who changed what.
+    pub audit: Audit,
     /// The local store of credentials.
     pub replica: Replica,
     /// How credentials begin.
@@ -76,6 +96,15 @@ pub struct Config {
     pub token_endpoints: Vec<Endpoint>,
     /// Where customers get theirs.
     pub customer_tokens: Option<CustomerTokens>,
+}
+
+/// What a configuration was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As it was named.
+    pub path: PathBuf,
+    /// The SHA-256 of its text, hexadecimal.
+    pub checksum: String,
 }
 
 /// Why there is no configuration.
@@ -106,24 +135,7 @@ impl Config {
     ///
     /// [`Problems`].
     pub fn load(path: &Path) -> Result<(Self, Vec<Diagnostic>), Problems> {
-        let unreadable = |error| Problems::Unreadable { path: path.to_owned(), error };
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        let name = path.to_string_lossy();
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&text, &name),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let report = Report::default();
-                report.push(
-                    Finding::error(at..at + 1, "this byte is not UTF-8")
-                        .help("save the file as UTF-8 (TOML 1.0)".to_owned()),
-                );
-                Err(invalid(report, &name, &text))
-            }
-        }
+        Self::parse(&read_file(path)?, &path.to_string_lossy())
     }
 
     /// Reads a text. `file_name` is what diagnostics show; relative paths start from its folder.
@@ -132,20 +144,28 @@ impl Config {
     ///
     /// [`Problems::Invalid`].
     pub fn parse(text: &str, file_name: &str) -> Result<(Self, Vec<Diagnostic>), Problems> {
+        parse(text, file_name, &references::of_process, |config, _, _| config)
+    }
+
+    /// Where the replica and the admin listener are, of a file that may have errors elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn whereabouts(path: &Path) -> io::Result<(PathBuf, SocketAddr)> {
+        let text = String::from_utf8_lossy(&read(path)?).into_owned();
         let report = Report::default();
-        if text.len() > MAX_BYTES {
-            report.push(
-                Finding::error(0..0, "this file is too large").expected("a configuration of at most 1 MiB"),
-            );
-            return Err(invalid(report, file_name, ""));
-        }
-        let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
-        let config = check(text, folder, &report);
-        let (diagnostics, unlisted) = report.finish(file_name, text);
-        if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-            return Err(Problems::Invalid { file: file_name.to_owned(), diagnostics, unlisted });
-        }
-        Ok((config, diagnostics))
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut table = document::parse(&text, &report);
+        references::resolve(table.get_mut(), &references::of_process, folder, &report);
+        let raw = raw::Document::read(&table, &report);
+        let replica = Replica::check(&raw.replica, folder, &report);
+        Ok((replica.path, Admin::check(&raw.admin, &[], &report).listen))
+    }
+
+    /// The checksum of a file as [`SourceFile`] has it, whatever it holds; `None` where it cannot be read.
+    pub fn checksum(path: &Path) -> Option<String> {
+        read(path).ok().map(|bytes| checksum(&bytes))
     }
 
     /// The position of the upstream with this name.
@@ -154,20 +174,74 @@ impl Config {
     }
 }
 
-/// What the text says; complete only where `report` has no error in the end.
-fn check(text: &str, folder: &Path, report: &Report) -> Config {
-    let table = document::parse(text, report);
-    let raw = raw::Document::read(&table, report);
+/// The bytes of a file, as far as they are looked at.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// The text of a file.
+fn read_file(path: &Path) -> Result<String, Problems> {
+    let unreadable = |error| Problems::Unreadable { path: path.to_owned(), error };
+    String::from_utf8(read(path).map_err(unreadable)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let report = Report::default();
+        report.push(
+            Finding::error(at..at + 1, "this byte is not UTF-8")
+                .help("save the file as UTF-8 (TOML 1.0)".to_owned()),
+        );
+        invalid(report, &path.to_string_lossy(), &text)
+    })
+}
+
+/// Reads a text, and gives what `then` makes of the configuration, the text's table and the notes on it.
+fn parse<T>(
+    text: &str,
+    file_name: &str,
+    environment: Environment<'_>,
+    then: impl FnOnce(Config, &DeTable<'_>, &Report) -> T,
+) -> Result<(T, Vec<Diagnostic>), Problems> {
+    let report = Report::default();
+    if text.len() > MAX_BYTES {
+        report.push(
+            Finding::error(0..0, "this file is too large").expected("a configuration of at most 1 MiB"),
+        );
+        return Err(invalid(report, file_name, ""));
+    }
+    let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+    let mut table = document::parse(text, &report);
+    references::resolve(table.get_mut(), environment, folder, &report);
+    let mut config = check(&table, text.len(), folder, &report);
+    config.file = SourceFile { path: file_name.into(), checksum: checksum(text.as_bytes()) };
+    let read = then(config, table.get_ref(), &report);
+    let (diagnostics, unlisted) = report.finish(file_name, text);
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(Problems::Invalid { file: file_name.to_owned(), diagnostics, unlisted });
+    }
+    Ok((read, diagnostics))
+}
+
+/// What a table says; complete only where `report` has no error in the end. `end` is the length of the text.
+fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Report) -> Config {
+    let raw = raw::Document::read(table, report);
     let server = Server::check(&raw.server, folder, report);
     let admin = Admin::check(&raw.admin, &server.listen, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
-    let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, text.len(), report);
+    let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
     let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
     let customers = customer_tokens.iter().map(|tokens| tokens.path.clone());
     let taken: Vec<_> = token_endpoints.iter().flat_map(Endpoint::paths).chain(customers).collect();
     Config {
+        file: SourceFile { path: PathBuf::new(), checksum: String::new() }, // known when it is done
+        audit: Audit::check(&raw.audit, report),
         replica: Replica::check(&raw.replica, folder, report),
         credentials: Credentials::check(&raw.credentials, report),
         hasher: Hasher::check(&raw.hasher, report),

@@ -1,24 +1,26 @@
 //! gateway.toml as the operator wrote it: every key with its place, nothing judged yet. Nothing
 //! reads these types after the configuration has been checked.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(super) use super::document::Any;
 use super::document::{Given, Section};
+use super::keys::Form;
 use super::report::Report;
 
 pub(super) type Text<'d> = Given<&'d str>;
 pub(super) type Texts<'d> = Given<Vec<Spanned<&'d str>>>;
 pub(super) type Number = Given<i64>;
-/// A value that may be a string, a list or a table.
-pub(super) type Any<'d> = Option<&'d Spanned<DeValue<'d>>>;
 
 #[derive(Debug)]
 pub(super) struct Document<'d> {
     pub(super) server: Server<'d>,
     pub(super) admin: Admin<'d>,
+    pub(super) audit: Audit<'d>,
     pub(super) replica: Replica<'d>,
     pub(super) credentials: Credentials<'d>,
     pub(super) hasher: Hasher,
@@ -42,6 +44,7 @@ pub(super) struct Server<'d> {
     pub(super) unsafe_trust_any_proxy: Given<bool>,
     pub(super) header_timeout: Text<'d>,
     pub(super) grace_period: Text<'d>,
+    pub(super) reload_on_change: Given<bool>,
     pub(super) path_case: Text<'d>,
     pub(super) max_head_bytes: Number,
     pub(super) max_header_fields: Number,
@@ -61,6 +64,12 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Audit<'d> {
+    pub(super) keep: Text<'d>,
+    pub(super) entries: Number,
 }
 
 #[derive(Debug)]
@@ -168,10 +177,12 @@ pub(super) struct Brand<'d> {
 #[derive(Debug)]
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
+    pub(super) level: Text<'d>,
 }
 
 #[derive(Debug)]
 pub(super) struct TokenEndpoint<'d> {
+    pub(super) span: Range<usize>,
     pub(super) path: Text<'d>,
     pub(super) platform: Text<'d>,
     pub(super) ttl: Text<'d>,
@@ -222,6 +233,12 @@ pub(super) enum Scopes<'d> {
     },
 }
 
+/// The forms of `auth`.
+const AUTH: &[Form] = &[
+    Form::Word(Cow::Borrowed(&["public", "upstream"])),
+    Form::Words(Cow::Borrowed(&["bearer", "session", "client_credentials"])),
+];
+
 impl<'d> Document<'d> {
     pub(super) fn read(table: &'d Spanned<DeTable<'d>>, report: &'d Report) -> Self {
         let mut root = Section::root(table, report);
@@ -229,6 +246,7 @@ impl<'d> Document<'d> {
         let document = Self {
             server: Server::read(root.section("server")),
             admin: Admin::read(root.section("admin")),
+            audit: Audit::read(root.section("audit")),
             replica: Replica::read(root.section("replica")),
             credentials: Credentials::read(root.section("credentials")),
             hasher: Hasher::read(root.section("hasher")),
@@ -266,6 +284,7 @@ impl<'d> Server<'d> {
             unsafe_trust_any_proxy: section.flag("unsafe_trust_any_proxy"),
             header_timeout: section.text("header_timeout"),
             grace_period: section.text("grace_period"),
+            reload_on_change: section.flag("reload_on_change"),
             path_case: section.text("path_case"),
             max_head_bytes: section.number("max_head_bytes"),
             max_header_fields: section.number("max_header_fields"),
@@ -300,6 +319,14 @@ impl<'d> Admin<'d> {
         let admin = Self { listen: section.text("listen") };
         section.finish();
         admin
+    }
+}
+
+impl<'d> Audit<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let audit = Self { keep: section.text("keep"), entries: section.number("entries") };
+        section.finish();
+        audit
     }
 }
 
@@ -450,7 +477,7 @@ impl<'d> Brand<'d> {
 
 impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let log = Self { access: section.text("access") };
+        let log = Self { access: section.text("access"), level: section.text("level") };
         section.finish();
         log
     }
@@ -461,6 +488,7 @@ impl<'d> TokenEndpoint<'d> {
         section.require("path", "write `path = \"/oauth/token\"`");
         section.require("platform", "write `platform = \"standard\"`, or the platform whose clients call");
         let endpoint = Self {
+            span: section.span(),
             path: section.text("path"),
             platform: section.text("platform"),
             ttl: section.text("ttl"),
@@ -492,7 +520,7 @@ impl<'d> Route<'d> {
             path: section.text("path"),
             upstream: section.text("upstream"),
             has_upstream: section.has("upstream"),
-            auth: section.value("auth"),
+            auth: section.one_of("auth", AUTH),
             scopes: Scopes::read(&mut section),
             methods: section.texts("methods"),
             has_methods: section.has("methods"),
@@ -516,10 +544,15 @@ impl Rate {
 
 impl<'d> Scopes<'d> {
     fn read(route: &mut Section<'d>) -> Self {
-        let Some(value) = route.value("scopes") else { return Self::Absent };
+        let Some(value) = *route.one_of("scopes", &[Form::Text, Form::Texts, Form::Section]) else {
+            return Self::Absent;
+        };
         let Some(mut split) = route.inline("scopes", value) else { return Self::Same(value) };
-        let scopes =
-            Self::Split { span: split.span(), read: split.value("read"), write: split.value("write") };
+        let scopes = Self::Split {
+            span: split.span(),
+            read: split.one_of("read", &[Form::Text, Form::Texts]),
+            write: split.one_of("write", &[Form::Text, Form::Texts]),
+        };
         split.finish();
         scopes
     }

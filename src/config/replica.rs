@@ -51,7 +51,8 @@ pub struct Hasher {
 
 impl Replica {
     pub(super) fn check(raw: &raw::Replica<'_>, folder: &Path, report: &Report) -> Self {
-        let source = match &raw.source {
+        report.holds_by_default(raw.path.key, "storegate.db");
+        let source = match raw.source.as_ref() {
             Some(given) if *given.get_ref() == "postgres" => {
                 report.push(
                     Finding::error(given.span(), "following PostgreSQL is not built yet in this version")
@@ -59,7 +60,7 @@ impl Replica {
                 );
                 Source::Local
             }
-            given => value::word(report, given, Source::Local, &[("local", Source::Local)]),
+            _ => value::word(report, &raw.source, Source::Local, &[("local", Source::Local)]),
         };
         Self {
             path: value::path(report, &raw.path, folder).unwrap_or_else(|| folder.join("storegate.db")),
@@ -75,7 +76,7 @@ impl Credentials {
         // Every JSON object in base64url begins so: `{"`.
         const SESSION_TOKEN: &str = "eyJ";
         let access_token_prefix = prefix(&raw.access_token_prefix, "sx_at_", report);
-        if let Some(given) = &raw.access_token_prefix
+        if let Some(given) = raw.access_token_prefix.as_ref()
             && !access_token_prefix.is_empty()
             && (SESSION_TOKEN.starts_with(&access_token_prefix)
                 || access_token_prefix.starts_with(SESSION_TOKEN))
@@ -105,7 +106,8 @@ impl Hasher {
 
 fn prefix(given: &raw::Text<'_>, default: &str, report: &Report) -> String {
     const LONGEST: usize = 32;
-    let Some(given) = given else { return default.to_owned() };
+    report.holds_by_default(given.key, default);
+    let Some(given) = given.as_ref() else { return default.to_owned() };
     let text = *given.get_ref();
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !(1..=LONGEST).contains(&text.len()) || !text.bytes().all(allowed) {

@@ -1,14 +1,16 @@
 //! Collects every problem of one file while it is read, and turns byte ranges into places.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::path::PathBuf;
+
+use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, Severity, did_you_mean, quoted};
 use super::excerpt::Excerpt;
-
-/// Keys whose values may hold a password: not shown, like those of unknown keys.
-const SECRET: [&str; 1] = ["shared"];
+use super::keys::{Form, KeyId, Keys, SectionKeys, is_secret_name};
+use super::references::Brought;
 
 /// A problem at a range of bytes.
 #[derive(Debug)]
@@ -48,6 +50,27 @@ impl Finding {
         self
     }
 
+    /// Leaves out what a reference brought, and says that it did.
+    fn forget(&mut self, brought: &Brought) {
+        let names = brought.variables.iter().map(|(name, _)| format!("${{{name}}}"));
+        let names = names.chain(brought.file.iter().map(|_| "the file".to_owned()));
+        let names = names.collect::<Vec<_>>().join(" and ");
+        let texts = [Some(&mut self.message), self.expected.as_mut(), self.help.as_mut()];
+        for text in texts.into_iter().flatten() {
+            for (name, held) in &brought.variables {
+                forget(text, held.expose(), &format!("${{{name}}}"));
+            }
+            if brought.file.is_some() {
+                forget(text, brought.value.expose(), "…");
+            }
+        }
+        let origin = format!("the value comes from {names}");
+        self.help = Some(match self.help.take() {
+            Some(help) => format!("{help}\n{origin}"),
+            None => origin,
+        });
+    }
+
     pub(super) fn whole_file(mut self) -> Self {
         self.whole_file = true;
         self
@@ -68,9 +91,13 @@ struct UnknownKey {
 pub(super) struct Report {
     findings: RefCell<Vec<Finding>>,
     syntax: RefCell<Vec<Finding>>,
+    /// References that bring nothing: what else is said of such a value has the same cause.
+    unresolved: RefCell<Vec<Finding>>,
+    /// What references brought, by where they stand.
+    brought: RefCell<BTreeMap<usize, Brought>>,
     unknown: RefCell<Vec<UnknownKey>>,
-    /// The keys that the program knows, with the section they belong to.
-    keys: RefCell<BTreeSet<(String, &'static str)>>,
+    /// The keys that the program knows.
+    keys: RefCell<Keys>,
 }
 
 impl Report {
@@ -91,27 +118,64 @@ impl Report {
         self.syntax.borrow_mut().push(finding);
     }
 
+    pub(super) fn unresolved(&self, finding: Finding) {
+        self.unresolved.borrow_mut().push(finding);
+    }
+
+    /// Notes what a reference brought.
+    pub(super) fn brought(&self, brought: Brought) {
+        self.brought.borrow_mut().insert(brought.span.start, brought);
+    }
+
+    /// The environment variables and the file that values within a range refer to.
+    pub(super) fn references(&self, span: Range<usize>) -> (Vec<String>, Option<PathBuf>) {
+        let brought = self.brought.borrow();
+        let within = || brought.range(span.clone()).map(|(_, brought)| brought);
+        let variables =
+            within().flat_map(|brought| brought.variables.iter().map(|(name, _)| name.clone())).collect();
+        (variables, within().find_map(|brought| brought.file.clone()))
+    }
+
     pub(super) fn unknown_key(&self, section: &str, key: &str, span: Range<usize>, known: Vec<&'static str>) {
         let (section, key) = (section.to_owned(), key.to_owned());
         self.unknown.borrow_mut().push(UnknownKey { section, key, span, known });
     }
 
-    pub(super) fn knows(&self, section: &str, keys: &[&'static str]) {
-        let mut known = self.keys.borrow_mut();
-        known.extend(keys.iter().map(|&key| (section.to_owned(), key)));
+    /// The notes on what the reader asks for.
+    pub(super) fn keys(&self) -> RefMut<'_, Keys> {
+        self.keys.borrow_mut()
     }
 
-    #[cfg(test)]
-    pub(super) fn known_keys(&self) -> BTreeSet<(String, &'static str)> {
-        self.keys.borrow().clone()
+    /// Notes what holds where the key is absent.
+    pub(super) fn holds_by_default(&self, key: KeyId, default: impl Into<Value>) {
+        self.keys().key(key).default.get_or_insert_with(|| default.into());
+    }
+
+    /// Notes more closely what may stand at the key.
+    pub(super) fn form(&self, key: KeyId, form: impl FnOnce() -> Form) {
+        let mut keys = self.keys();
+        let known = &mut keys.key(key).form;
+        if matches!(known, Form::Text) || *known == Form::Number(0..=usize::MAX) {
+            *known = form();
+        }
     }
 
     /// The problems in the order of the file, and how many more there are.
     pub(super) fn finish(self, file: &str, text: &str) -> (Vec<Diagnostic>, usize) {
         let keys = self.keys.into_inner();
-        let shown = keys.iter().map(|(_, key)| *key).filter(|key| !SECRET.contains(key));
-        let lines = Lines::new(text, shown.collect());
+        let names = keys.sections().iter().flat_map(|section| &section.keys).map(|key| key.name);
+        let lines = Lines::new(text, names.filter(|name| !is_secret_name(name)).collect());
         let mut findings = self.findings.into_inner();
+        let unresolved = self.unresolved.into_inner();
+        let causes: HashSet<usize> = unresolved.iter().map(|finding| finding.span.start).collect();
+        findings.retain(|finding| !causes.contains(&finding.span.start));
+        let brought = self.brought.into_inner();
+        for finding in &mut findings {
+            if let Some(brought) = brought.get(&finding.span.start) {
+                finding.forget(brought);
+            }
+        }
+        findings.extend(unresolved);
         let mut unknown_keys = self.unknown.into_inner();
         unknown_keys.sort_by_key(|key| key.span.start);
         let mut unlisted = unknown_keys.len().saturating_sub(Self::MOST);
@@ -138,11 +202,29 @@ impl Report {
     }
 }
 
-fn unknown(unknown: UnknownKey, keys: &BTreeSet<(String, &'static str)>) -> Finding {
+/// Replaces what a reference brought, also where it was cut or its control characters were escaped.
+fn forget(text: &mut String, held: &str, name: &str) {
+    // What is shorter is no secret, and stands in many words; the start of what is long tells it.
+    const SHORTEST: usize = 4;
+    const TELLING: usize = 16;
+    if held.len() < SHORTEST {
+        return;
+    }
+    *text = text.replace(held, name);
+    let start: String = held.chars().flat_map(char::escape_debug).take(TELLING).collect();
+    if let Some(at) = text.find(&start) {
+        text.truncate(at);
+        text.push_str(name);
+    }
+}
+
+fn unknown(unknown: UnknownKey, keys: &Keys) -> Finding {
     let UnknownKey { section, key, span, known } = unknown;
     let elsewhere = || {
-        let (home, _) = keys.iter().find(|(home, name)| !home.is_empty() && **name == key)?;
-        Some(format!("{} belongs to [{home}]", quoted(&key)))
+        let has = |home: &&SectionKeys| home.keys.iter().any(|known| known.name == key);
+        let homes = keys.sections().iter().filter(|home| !home.name.is_empty()).filter(has);
+        let homes: Vec<String> = homes.take(3).map(|home| format!("[{}]", home.name)).collect();
+        (!homes.is_empty()).then(|| format!("{} belongs to {}", quoted(&key), homes.join(" or ")))
     };
     let help = elsewhere().or_else(|| did_you_mean(&key, known.iter().copied()));
     let place = if section.is_empty() { "at the top level".into() } else { format!("in [{section}]") };

@@ -67,6 +67,7 @@ pub(super) fn check(
             Some(index) => _ = used.insert(index),
             None => targets_known = false,
         }
+        report.holds_by_default(raw.platform.key, Platform::default().name());
         let platform = tokens::platform(&raw.platform, "route", report).unwrap_or_default();
         let path = path(raw, report);
         let access = access(raw, platform, path.as_ref().map(|path| *path.get_ref()), report);
@@ -131,9 +132,12 @@ impl<'u> Targets<'u> {
         let listed = || names().take(10).map(quoted).collect::<Vec<_>>().join(", ");
         let none = "no upstream is configured";
         let section = "write a section\n[upstream.api]\nservers = [\"http://127.0.0.1:9000\"]";
-        let finding = match (&raw.upstream, self.upstreams) {
+        let finding = match (raw.upstream.as_ref(), self.upstreams) {
             (None, _) if raw.has_upstream => return None,
-            (None, [_]) => return Some(0),
+            (None, [only]) => {
+                report.keys().derive(raw.span.start, "upstream", (&*only.name).into());
+                return Some(0);
+            }
             (Some(_), []) | (None, []) => {
                 let span = raw.upstream.as_ref().map_or(raw.span.clone(), Spanned::span);
                 Finding::error(span, none).help(section.to_owned())
@@ -168,7 +172,7 @@ fn unusable(error: &RouteError, places: &[Range<usize>]) -> Finding {
     }
 }
 
-fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> raw::Text<'d> {
+fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> Option<Spanned<&'d str>> {
     let given = raw.path.as_ref()?;
     if given.get_ref().len() > LONGEST_PATH {
         report.push(Finding::error(given.span(), format!("this path is longer than {LONGEST_PATH} bytes")));
@@ -211,12 +215,15 @@ fn auth(raw: &raw::Route<'_>, platform: Platform, report: &Report) -> Option<Aut
     const EXPECTED: &str =
         r#"a list of "bearer", "session" and "client_credentials", or "public", or "upstream""#;
     // Every credential that the platform's clients have, never none.
-    let Some(value) = raw.auth else {
-        return Some(Auth::Kinds(match platform {
+    let Some(value) = *raw.auth else {
+        let kinds: Kinds = match platform {
             Platform::Selorax | Platform::Standard => Kinds::all(),
             Platform::Shopify => [Kind::Bearer, Kind::Session].into_iter().collect(),
             Platform::ElasticPath | Platform::Tiki => [Kind::Bearer].into_iter().collect(),
-        }));
+        };
+        let names: Vec<&str> = kinds.iter().map(Kind::name).collect();
+        report.keys().derive(raw.span.start, "auth", names.into());
+        return Some(Auth::Kinds(kinds));
     };
     let finding = match (value.get_ref(), text(value).map(Spanned::into_inner)) {
         (_, Some("public")) => return Some(Auth::Public),
@@ -265,7 +272,7 @@ fn kind(given: &Spanned<&str>, report: &Report) -> Option<Kind> {
 /// The methods, `Some(None)` for all; `None` where they were refused.
 #[expect(clippy::option_option, reason = "refused is not the same as all")]
 fn methods(raw: &raw::Route<'_>, report: &Report) -> Option<Option<Box<[Method]>>> {
-    let Some(given) = &raw.methods else { return (!raw.has_methods).then_some(None) };
+    let Some(given) = raw.methods.as_ref() else { return (!raw.has_methods).then_some(None) };
     if given.get_ref().is_empty() {
         let finding = Finding::error(given.span(), "a route without methods serves nothing");
         report.push(finding.help("remove `methods` to serve all".to_owned()).whole_file());

@@ -32,7 +32,7 @@ pub(super) fn check(
             Some(ScopeRules { read: list.clone(), write: list })
         }
         raw::Scopes::Split { span, read, write } => {
-            let side = |name: &str, value: &raw::Any<'_>| match value {
+            let side = |name: &str, value: &raw::Any<'_>| match **value {
                 Some(value) => list(value, &format!("route.scopes.{name}"), names, report),
                 None => {
                     report.push(
@@ -53,13 +53,16 @@ pub(super) fn check(
 /// `read:{resource}`, all else `write:{resource}`); none otherwise, which deserves a warning.
 fn default(route: Range<usize>, platform: Platform, names: &[&str], report: &Report) -> ScopeRules {
     let template = |text: &str| ScopeTemplate::parse(text, names).map(|one| Box::from([one]));
-    let (read, write) = match platform {
+    let (read_text, write_text) = match platform {
         Platform::Shopify => ("read_{resource}", "write_{resource}"),
         _ => ("read:{resource}", "write:{resource}"),
     };
-    if let (Ok(read), Ok(write)) = (template(read), template(write)) {
+    if let (Ok(read), Ok(write)) = (template(read_text), template(write_text)) {
+        let scopes = serde_json::json!({ "read": read_text, "write": write_text });
+        report.keys().derive(route.start, "scopes", scopes);
         return ScopeRules { read, write };
     }
+    report.keys().derive(route.start, "scopes", "none".into());
     report.push(
         Finding::warning(route, "this route demands no scope: every installed app may call it").help(
             "name the scopes, such as scopes = \"billing\", or say so with scopes = \"none\"".to_owned(),

@@ -29,6 +29,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// The time that requests under way get at shutdown; 10 s by default.
     pub grace_period: Duration,
+    /// Whether a changed file is put in force by itself, which is the default.
+    pub reload_on_change: bool,
     /// Whether literal parts of routes match without regard to case, which is the default.
     pub path_case: PathCase,
     /// The largest request head, in bytes; 32 KiB by default.
@@ -44,7 +46,7 @@ pub struct Server {
 }
 
 /// What TLS is served with. The files are read when the gateway starts; `cert` and `key` again when
-/// they change.
+/// they or their names change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain, PEM.
@@ -91,6 +93,7 @@ impl Server {
                 seconds(1)..=seconds(300),
             ),
             grace_period: value::duration(report, &raw.grace_period, seconds(10), seconds(0)..=seconds(3600)),
+            reload_on_change: raw.reload_on_change.as_ref().is_none_or(|flag| *flag.get_ref()),
             path_case: value::word(report, &raw.path_case, PathCase::Insensitive, &cases),
             max_head_bytes: value::number(report, &raw.max_head_bytes, 32 * 1024, 1024..=64 * 1024),
             max_header_fields: value::number(report, &raw.max_header_fields, 100, 10..=256),
@@ -120,7 +123,7 @@ impl ClientCertificates {
     fn check(raw: &raw::Tls<'_>, folder: &Path, report: &Report) -> Option<Self> {
         let words = [("required", true), ("optional", false)];
         let required = value::word(report, &raw.client_auth, true, &words);
-        if let (Some(given), None) = (&raw.client_auth, &raw.client_ca) {
+        if let (Some(given), None) = (raw.client_auth.as_ref(), raw.client_ca.as_ref()) {
             report.push(
                 Finding::error(given.span(), "there is nothing to verify the certificates of clients with")
                     .help("name the file with their authorities: `client_ca = \"clients.pem\"`".to_owned()),
@@ -134,7 +137,8 @@ impl Admin {
     const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
 
     pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], report: &Report) -> Self {
-        let Some(given) = &raw.listen else { return Self { listen: Self::DEFAULT } };
+        report.holds_by_default(raw.listen.key, Self::DEFAULT.to_string());
+        let Some(given) = raw.listen.as_ref() else { return Self { listen: Self::DEFAULT } };
         let Some(address) = value::address(report, given) else { return Self { listen: Self::DEFAULT } };
         // Whoever reaches this listener holds the keys of the gateway, and it speaks no TLS.
         if !address.ip().to_canonical().is_loopback() {
@@ -175,7 +179,8 @@ pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 fn listen(raw: &raw::Texts<'_>, report: &Report) -> Vec<SocketAddr> {
     const MOST: usize = 64;
     let default = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-    let Some(given) = raw else { return default };
+    report.holds_by_default(raw.key, vec![default[0].to_string()]);
+    let Some(given) = raw.as_ref() else { return default };
     if !(1..=MOST).contains(&given.get_ref().len()) {
         report.push(
             Finding::error(given.span(), "a gateway listens on one address at least, and on 64 at most")
@@ -196,6 +201,7 @@ fn listen(raw: &raw::Texts<'_>, report: &Report) -> Vec<SocketAddr> {
 }
 
 fn trusted_proxies(raw: &raw::Server<'_>, report: &Report) -> AddressList {
+    report.holds_by_default(raw.trusted_proxies.key, Vec::<String>::new());
     let given = raw.trusted_proxies.as_ref().map_or(&[][..], |list| list.get_ref());
     let trust_any = raw.unsafe_trust_any_proxy.as_ref().filter(|flag| *flag.get_ref());
     if let Some(flag) = trust_any {

@@ -159,7 +159,7 @@ fn health_check(raw: &raw::Health<'_>, report: &Report) -> HealthCheck {
 }
 
 fn servers(raw: &raw::Upstream<'_>, own: &[SocketAddr], report: &Report) -> Vec<Server> {
-    let Some(given) = &raw.servers else { return Vec::new() };
+    let Some(given) = raw.servers.as_ref() else { return Vec::new() };
     if given.get_ref().is_empty() {
         report.push(
             Finding::error(given.span(), "an upstream needs a server")

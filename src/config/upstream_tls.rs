@@ -7,7 +7,7 @@ use super::report::{Finding, Report};
 use super::upstream::{Scheme, Server};
 use super::value;
 
-/// How TLS is spoken to an upstream. The files are read when the gateway starts.
+/// How TLS is spoken to an upstream. The files are read with the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// The authorities of its certificates, PEM; those of the system by default.
@@ -18,7 +18,7 @@ pub struct UpstreamTls {
 
 impl UpstreamTls {
     pub(super) fn check(raw: &raw::Upstream<'_>, servers: &[Server], folder: &Path, report: &Report) -> Self {
-        let given = [&raw.ca, &raw.client_cert, &raw.client_key].into_iter().flatten().next();
+        let given = [&raw.ca, &raw.client_cert, &raw.client_key].into_iter().find_map(|given| given.as_ref());
         if let Some(given) = given
             && !servers.is_empty()
             && servers.iter().all(|server| server.scheme == Scheme::Http)
@@ -28,7 +28,7 @@ impl UpstreamTls {
                     .expected("a server whose URL begins with https://"),
             );
         }
-        let lone = match (&raw.client_cert, &raw.client_key) {
+        let lone = match (raw.client_cert.as_ref(), raw.client_key.as_ref()) {
             (Some(lone), None) | (None, Some(lone)) => Some(lone),
             _ => None,
         };

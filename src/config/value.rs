@@ -8,13 +8,26 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::diagnostic::did_you_mean;
+use super::keys::Form;
 use super::raw::{Number, Text};
 use super::report::{Finding, Report};
 use crate::model::parse_duration;
 
 /// A whole number within `range`.
 pub(super) fn number(report: &Report, given: &Number, default: usize, range: RangeInclusive<usize>) -> usize {
-    let Some(given) = given else { return default };
+    report.holds_by_default(given.key, default);
+    number_or(report, given, default, range)
+}
+
+/// The same with a default that depends on what else is written.
+pub(super) fn number_or(
+    report: &Report,
+    given: &Number,
+    default: usize,
+    range: RangeInclusive<usize>,
+) -> usize {
+    report.form(given.key, || Form::Number(range.clone()));
+    let Some(given) = &**given else { return default };
     if let Some(number) = usize::try_from(*given.get_ref()).ok().filter(|number| range.contains(number)) {
         return number;
     }
@@ -33,7 +46,19 @@ pub(super) fn duration(
     default: Duration,
     range: RangeInclusive<Duration>,
 ) -> Duration {
-    let Some(given) = given else { return default };
+    report.holds_by_default(given.key, humantime::format_duration(default).to_string());
+    duration_or(report, given, default, range)
+}
+
+/// The same with a default that depends on what else is written.
+pub(super) fn duration_or(
+    report: &Report,
+    given: &Text<'_>,
+    default: Duration,
+    range: RangeInclusive<Duration>,
+) -> Duration {
+    report.form(given.key, || Form::Duration(range.clone()));
+    let Some(given) = &**given else { return default };
     let (from, to) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
     let message = match parse_duration(given.get_ref()) {
         Ok(duration) if range.contains(&duration) => return duration,
@@ -70,6 +95,7 @@ pub(super) fn address(report: &Report, given: &Spanned<&str>) -> Option<SocketAd
 
 /// The path of a file; what is not absolute starts from the folder of the configuration.
 pub(super) fn path(report: &Report, given: &Text<'_>, folder: &Path) -> Option<PathBuf> {
+    report.form(given.key, || Form::Path);
     let given = given.as_ref()?;
     let text = *given.get_ref();
     if text.is_empty() || text.contains('\0') {
@@ -80,8 +106,17 @@ pub(super) fn path(report: &Report, given: &Text<'_>, folder: &Path) -> Option<P
 }
 
 /// One of a few words.
-pub(super) fn word<T: Copy>(report: &Report, given: &Text<'_>, default: T, words: &[(&str, T)]) -> T {
-    let Some(given) = given else { return default };
+pub(super) fn word<T: Copy + PartialEq>(
+    report: &Report,
+    given: &Text<'_>,
+    default: T,
+    words: &[(&'static str, T)],
+) -> T {
+    report.form(given.key, || Form::Word(words.iter().map(|(word, _)| *word).collect()));
+    if let Some((word, _)) = words.iter().find(|(_, value)| *value == default) {
+        report.holds_by_default(given.key, *word);
+    }
+    let Some(given) = &**given else { return default };
     if let Some((_, value)) = words.iter().find(|(word, _)| word == given.get_ref()) {
         return *value;
     }

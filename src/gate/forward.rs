@@ -99,6 +99,18 @@ const FORWARDED_PREFIXES: [&str; 3] = ["x-forwarded-", "x-original-", "x-rewrite
 /// the method, so that a GET with the scope to read cannot become a DELETE; no proxy writes them.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
+/// What else a client may not have deleted by naming it in `Connection`: whom the request is for, which
+/// way it came, who sent it, and where it ends. The members of `FORWARDED` and the credentials are
+/// refused as well.
+const ESSENTIAL: [&str; 5] = ["host", "via", "cookie", "content-length", "transfer-encoding"];
+
+/// The header that names the request in answers too.
+const REQUEST_ID: &str = "x-request-id";
+
+/// The headers by which answers tell of rate limits: the standard ones, and those of its drafts.
+const RATE_LIMIT: [&str; 5] =
+    ["ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
+
 /// Names that say where the message ends. In another spelling they say nothing here, and perhaps
 /// something to an upstream that knows them as CONTENT_LENGTH (RFC 3875 section 4.1.2).
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
@@ -109,9 +121,14 @@ pub(super) struct Names {
     /// Credentials and injected names, and the overrides: removed from every request that we vouch for.
     pub(super) identity: OwnedNames,
     forwarded: OwnedNames,
-    /// Both: what `Connection` may not name.
-    pub(super) all: OwnedNames,
+    /// Both.
+    all: OwnedNames,
+    /// These and the essential ones: what `Connection` may not name.
+    pub(super) not_to_nominate: OwnedNames,
     framing: OwnedNames,
+    /// What answers say in the gateway's name.
+    ours_in_answers: OwnedNames,
+    rate_limit: OwnedNames,
     inject: InjectNames,
 }
 
@@ -127,7 +144,11 @@ impl Names {
             identity: OwnedNames::new(identity()),
             forwarded: OwnedNames::new(FORWARDED).with_prefixes(FORWARDED_PREFIXES),
             all: OwnedNames::new(identity().chain(FORWARDED)).with_prefixes(FORWARDED_PREFIXES),
+            not_to_nominate: OwnedNames::new(identity().chain(FORWARDED).chain(ESSENTIAL))
+                .with_prefixes(FORWARDED_PREFIXES),
             framing: OwnedNames::new(FRAMING),
+            ours_in_answers: OwnedNames::new(injected.iter().copied().chain([REQUEST_ID])),
+            rate_limit: OwnedNames::new(RATE_LIMIT),
             inject,
         }
     }
@@ -156,6 +177,14 @@ impl Names {
             })
             .cloned()
             .collect()
+    }
+
+    /// Whether a field of an upstream's answer says what only the gateway may say.
+    pub(super) fn speaks_for_us(&self, name: &HeaderName, pass: &Pass, rationed: bool) -> bool {
+        // There the upstream reads credentials by itself, and may write what it read.
+        let own = matches!(pass, Pass::Upstream) && CREDENTIALS.contains(name);
+        (self.ours_in_answers.contains(name.as_str()) && !own)
+            || (rationed && self.rate_limit.contains(name.as_str()))
     }
 
     /// The identity headers, from verified records only.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::refusal::Reason;
 use crate::model::AddressList;
-use crate::wire::field::{OwnedNames, connection_tokens};
+use crate::wire::field::{OwnedNames, connection_tokens, is_name};
 use crate::wire::forwarded;
 use crate::wire::host::Authority;
 use crate::wire::target::{Target, TargetError};
@@ -61,8 +61,11 @@ pub(super) fn admit<'h>(
 ) -> Result<Head<'h>, Reason> {
     // Size first: everything after this reads a bounded head.
     let bytes: usize = raw.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if raw.headers.len() > limits.fields || raw.target.len() + bytes > limits.bytes {
+    if raw.target.len() + bytes > limits.bytes {
         return Err(Reason::HeadTooLarge);
+    }
+    if raw.headers.len() > limits.fields {
+        return Err(Reason::TooManyFields);
     }
     if raw.method == Method::TRACE || raw.method == Method::CONNECT {
         return Err(Reason::Method);
@@ -111,13 +114,19 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Reason> {
     if one_length { Ok(()) } else { Err(Reason::Framing) }
 }
 
+/// The most options that `Connection` may have: Pingora reads no more.
+const MAX_NOMINATIONS: usize = 9;
+
 /// A later hop would delete what `Connection` names: a caller must not reach our headers that way.
 fn check_nominations(headers: &HeaderMap, owned: &OwnedNames) -> Result<(), Reason> {
     let nominated = headers.get_all(CONNECTION).iter().flat_map(|line| connection_tokens(line.as_bytes()));
-    for name in nominated {
-        let Ok(name) = std::str::from_utf8(name) else { return Err(Reason::Nominated) };
+    for (number, name) in nominated.enumerate() {
         if owned.contains(name) {
             return Err(Reason::Nominated);
+        }
+        // Quotes and the like around a name are no part of it to a hop that is careless.
+        if number >= MAX_NOMINATIONS || !is_name(name) {
+            return Err(Reason::Connection);
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ mod directory;
 mod forward;
 mod intake;
 mod pattern;
+mod reason_table;
 mod refusal;
 mod route;
 mod scope_rule;
@@ -102,7 +103,7 @@ impl Gate {
     ///
     /// The reason to refuse.
     pub fn admit<'h>(&self, raw: &RawHead<'h>) -> Result<Head<'h>, Reason> {
-        intake::admit(raw, self.settings.limits, &self.names.all, &self.settings.trusted_proxies)
+        intake::admit(raw, self.settings.limits, &self.names.not_to_nominate, &self.settings.trusted_proxies)
     }
 
     /// Decides one request at the time `now`.
@@ -168,6 +169,13 @@ impl Gate {
     /// The names to remove from the client's request, each as it is spelled there.
     pub fn strip(&self, headers: &HeaderMap, pass: &Pass, trusted_peer: bool) -> SmallVec<[HeaderName; 8]> {
         self.names.strip(headers, pass, trusted_peer)
+    }
+
+    /// Whether a field of an upstream's answer says what only the gateway may say: a name that is
+    /// injected, or the request id, in any spelling; and the rate limit where the gateway `rationed` the
+    /// request itself.
+    pub fn speaks_for_us(&self, name: &HeaderName, pass: &Pass, rationed: bool) -> bool {
+        self.names.speaks_for_us(name, pass, rationed)
     }
 
     /// The identity headers to set, from verified records only.

@@ -28,15 +28,25 @@ pub enum Reason {
     /// `Content-Length` and `Transfer-Encoding` together, or several lengths (RFC 9112 section 6.3).
     #[error("the length of the body is stated in more than one way")]
     Framing,
-    /// `Connection` names a header that identifies the caller (RFC 9110 section 7.6.1).
-    #[error("Connection names a header that belongs to the gateway")]
+    /// The body breaks off, is not as long as it said, or has malformed chunks (RFC 9112 section 7.1).
+    #[error("the body is not framed as the head says")]
+    Body,
+    /// `Connection` names a header that identifies the caller, tells the way or frames the message
+    /// (RFC 9110 section 7.6.1).
+    #[error("Connection names a header that the client may not have removed")]
     Nominated,
+    /// `Connection` has a member that is no name, or too many of them.
+    #[error("Connection is malformed or has too many members")]
+    Connection,
     /// `X-Forwarded-For` from a trusted proxy has something other than addresses.
     #[error("X-Forwarded-For from a trusted proxy is malformed")]
     Forwarded,
-    /// More header bytes or fields than allowed.
+    /// More bytes in the head than allowed.
     #[error("the request head is too large")]
     HeadTooLarge,
+    /// More fields in the head than allowed.
+    #[error("the request head has too many fields")]
+    TooManyFields,
     /// The path has parameters (`;x=y`) or empty segments without which it would take another route.
     #[error("without its parameters and empty segments the path would take another route")]
     MisleadingPath,
@@ -256,54 +266,6 @@ impl Code {
 }
 
 impl Reason {
-    /// The code that the caller is told.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Target(_)
-            | Self::Syntax(_)
-            | Self::Host
-            | Self::Framing
-            | Self::Nominated
-            | Self::Forwarded
-            | Self::MisleadingPath
-            | Self::TwoCredentials
-            | Self::RepeatedAuthorization
-            | Self::RepeatedTokenHeader => Code::InvalidRequest,
-            Self::HeadTooLarge => Code::HeadTooLarge,
-            Self::NoRoute => Code::NotFound,
-            Self::Method | Self::MethodNotListed(_) => Code::MethodNotAllowed,
-            Self::MissingCredential => Code::MissingToken,
-            Self::KindNotAccepted(_) => Code::CredentialNotAccepted,
-            Self::RepeatedClientId
-            | Self::RepeatedSecret
-            | Self::MalformedClientId
-            | Self::UnknownClient
-            | Self::AppDisabled
-            | Self::WrongSecret => Code::InvalidClient,
-            Self::MissingStoreId => Code::MissingStoreId,
-            Self::MalformedStoreId | Self::RepeatedStoreId | Self::StoreIdsDiffer => Code::InvalidStoreId,
-            Self::NotInstalled => Code::NotInstalled,
-            Self::StoreSuspended => Code::StoreSuspended,
-            Self::StoreMismatch => Code::StoreMismatch,
-            Self::AddressNotAllowed => Code::IpNotAllowed,
-            Self::Scope(_) => Code::InsufficientScope,
-            Self::MalformedToken
-            | Self::UnknownToken
-            | Self::RevokedToken
-            | Self::ExpiredToken
-            | Self::TokenWithoutInstallation
-            | Self::TokenOfEndedSecret
-            | Self::CustomerToken
-            | Self::Session(_)
-            | Self::SessionSignature
-            | Self::SessionClaims => Code::InvalidToken,
-            Self::TooManyFailures(_) | Self::RateLimited(_) => Code::RateLimitExceeded,
-            Self::Saturated | Self::ReplicaUnavailable => Code::ServiceUnavailable,
-            Self::UpstreamUnreachable => Code::BadGateway,
-            Self::UpstreamTimeout => Code::GatewayTimeout,
-        }
-    }
-
     /// The `message` of the body. Clients compare those of the first six codes (contract, section 4).
     pub fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -330,10 +292,14 @@ impl Reason {
             Self::Syntax(why) => return Cow::Owned(format!("Malformed request head: {why}.")),
             Self::Host => "Exactly one valid Host header is required.",
             Self::Framing => "The request states the length of its body in more than one way.",
-            Self::Nominated => "The Connection header may not name credential or identity headers.",
+            Self::Body => "The body does not have the length or the chunks that the head announces.",
+            Self::Nominated => {
+                "The Connection header may not name credential, identity, forwarding or framing headers."
+            }
+            Self::Connection => "Malformed Connection header.",
             Self::Forwarded => "Malformed X-Forwarded-For header.",
             Self::MisleadingPath => "Path parameters and empty segments are not supported here.",
-            Self::HeadTooLarge => "The request head is too large.",
+            Self::HeadTooLarge | Self::TooManyFields => "The request head is too large.",
             Self::Method => "This method is not supported.",
             Self::NoRoute => "No such route.",
             Self::MethodNotListed(_) => "Method not allowed on this route; see the Allow header.",

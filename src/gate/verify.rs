@@ -274,3 +274,84 @@ fn check_address<D>(app: &App, with: &Circumstances<'_, D>) -> Result<(), Reason
         Err(Reason::AddressNotAllowed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        AccessToken, AppId, COMPARISONS, ClientId, CustomerToken, InstallationId, TokenDigest,
+    };
+
+    /// One app, and nothing else.
+    struct OneApp(Arc<App>);
+
+    impl Directory for OneApp {
+        fn app(&self, client_id: &str) -> Result<Option<Arc<App>>, Unavailable> {
+            Ok((client_id == self.0.client_id.as_str()).then(|| Arc::clone(&self.0)))
+        }
+
+        fn installation(&self, _: AppId, _: StoreId) -> Result<Option<Arc<Installation>>, Unavailable> {
+            Ok(None)
+        }
+
+        fn installation_by_id(&self, _: InstallationId) -> Result<Option<Arc<Installation>>, Unavailable> {
+            Ok(None)
+        }
+
+        fn store(&self, _: StoreId) -> Result<Option<Arc<Store>>, Unavailable> {
+            Ok(None)
+        }
+
+        fn access_token(&self, _: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
+            Ok(None)
+        }
+
+        fn customer_token(&self, _: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable> {
+            Ok(None)
+        }
+
+        fn store_of_domain(&self, _: &str) -> Result<Option<StoreId>, Unavailable> {
+            Ok(None)
+        }
+    }
+
+    /// Time must not tell which ids exist: the secret of a stranger is compared as often as a wrong one.
+    #[test]
+    fn an_unknown_client_costs_the_work_of_a_wrong_secret() {
+        let app = App {
+            app_id: AppId(1),
+            client_id: ClientId::parse("sx_app_1").unwrap(),
+            status: AppStatus::Enabled,
+            secrets: [AppSecret::new(1, SecretHash::sha256_of("right"), None)].into(),
+            session_key: None,
+            allowed_addresses: Default::default(),
+            registration: Default::default(),
+            header: http::HeaderValue::from_static("sx_app_1"),
+        };
+        let (directory, proof_key) = (OneApp(Arc::new(app)), ProofKey::random().unwrap());
+        let with = Circumstances {
+            headers: &HeaderMap::new(),
+            query: None,
+            caller: IpAddr::from([127, 0, 0, 1]),
+            directory: &directory,
+            proof_key: &proof_key,
+            platform: Platform::default(),
+            customer_scopes: &ScopeSet::default(),
+            now: Timestamp(0),
+        };
+        for (id, secret, expected) in [
+            ("sx_app_1", "wrong", Reason::WrongSecret),
+            ("sx_app_2", "wrong", Reason::UnknownClient),
+            ("sx_app_2", "right", Reason::UnknownClient),
+            ("sx_app_2", "", Reason::UnknownClient),
+        ] {
+            let before = COMPARISONS.get();
+            let verdict = client(id, Some(secret.as_bytes()), &with, &mut ());
+            assert!(
+                matches!(verdict, Err(Unverified::Refused(reason)) if reason == expected),
+                "{id} {secret}"
+            );
+            assert_eq!(COMPARISONS.get() - before, 1, "{id} {secret}");
+        }
+    }
+}

@@ -6,8 +6,9 @@ use axum::response::Response;
 use super::http::see_other;
 use super::pages::{AppsPage, Problem};
 use super::session::Session;
-use super::{Event, Idp};
-use crate::model::{ClientId, Requester, Timestamp};
+use super::{Event, Idp, actor};
+use crate::gate::Unavailable;
+use crate::model::{ClientId, Requester};
 
 impl Idp {
     /// Shows the page.
@@ -17,7 +18,7 @@ impl Idp {
             Ok(None) => return see_other(&self.path("/login")),
             Err(_) => return self.pages.problem(Problem::Unavailable, caller),
         };
-        let consents = self.replica.all_consents(session.user.subject);
+        let consents = self.replica().all_consents(session.user.subject);
         let (Ok(consents), Ok(seal)) = (consents, self.seal()) else {
             return self.pages.problem(Problem::Unavailable, caller);
         };
@@ -34,11 +35,15 @@ impl Idp {
         let Some(client) = form.get("client_id").and_then(|id| ClientId::parse(id).ok()) else {
             return self.pages.problem(Problem::Request("The form names no app."), caller);
         };
-        let (subject, now) = (session.user.subject, Timestamp::now());
-        if self.queue.withdraw_consent(subject, client.clone(), now).await.is_err() {
+        let subject = session.user.subject;
+        let done = match self.queue() {
+            Ok(queue) => queue.withdraw_consent(subject, client.clone(), actor(subject, caller)).await,
+            Err(Unavailable) => Err(Unavailable),
+        };
+        if done.is_err() {
             return self.pages.problem(Problem::Unavailable, caller);
         }
-        self.events.note(Event::ConsentWithdrawn, caller, Some(subject), Some(&client));
+        self.note(Event::ConsentWithdrawn, caller, Some(subject), Some(&client));
         see_other(&self.path("/apps"))
     }
 
@@ -54,10 +59,14 @@ impl Idp {
             Err(answer) => return *answer,
         };
         let subject = session.user.subject;
-        if self.queue.sign_out_everywhere(subject).await.is_err() {
+        let done = match self.queue() {
+            Ok(queue) => queue.sign_out_everywhere(subject, actor(subject, caller)).await,
+            Err(Unavailable) => Err(Unavailable),
+        };
+        if done.is_err() {
             return self.pages.problem(Problem::Unavailable, caller);
         }
-        self.events.note(Event::SignedOutEverywhere, caller, Some(subject), None);
+        self.note(Event::SignedOutEverywhere, caller, Some(subject), None);
         let mut answer = self.pages.signed_out();
         self.cookies.forget(&mut answer);
         answer

@@ -12,7 +12,7 @@ use super::step::{self, Person, Step, Visit};
 use super::{Event, Idp};
 use crate::gate::Unavailable;
 use crate::model::{Requester, Secret, StoreId, Subject, Timestamp, TokenDigest};
-use crate::replica::NewGrant;
+use crate::replica::NewIdentityGrant;
 
 /// How long a code is good for, in seconds.
 const CODE_LIFE: i64 = 60;
@@ -52,7 +52,7 @@ impl Idp {
 
     /// The request that a ticket stands for, judged anew: the client may have changed meanwhile.
     pub(super) fn read_request(&self, query: &str) -> Result<Asked, Stop> {
-        request::read(query, |id| self.replica.oauth_client(id))
+        request::read(query, |id| self.replica().oauth_client(id))
     }
 
     /// Answers a request that does not go on.
@@ -104,7 +104,7 @@ impl Idp {
         visit: Visit,
     ) -> Result<Step, Unavailable> {
         let consents = match session {
-            Some(session) => self.replica.consents(session.user.subject, &asked.client)?,
+            Some(session) => self.replica().consents(session.user.subject, &asked.client)?,
             None => Vec::new(),
         };
         let hinted = match &asked.id_token_hint {
@@ -121,7 +121,7 @@ impl Idp {
 
     /// Whom an ID token of ours names, whatever its age; nobody for any other text.
     pub(super) fn hinted(&self, id_token: &str) -> Result<Option<Subject>, Unavailable> {
-        let claims = self.keyring.keys(&self.replica)?.verified(id_token);
+        let claims = self.keys()?.verified(id_token);
         let claims = claims.filter(|claims| claims["iss"] == self.settings.issuer.as_str());
         Ok(claims.and_then(|claims| Subject::parse(claims["sub"].as_str()?).ok()))
     }
@@ -143,7 +143,7 @@ impl Idp {
     ) -> Response {
         let Ok(code) = Secret::generate("sx_ic_") else { return self.send_back(&asked.back, UNAVAILABLE) };
         let now = Timestamp::now();
-        let grant = NewGrant {
+        let grant = NewIdentityGrant {
             code: TokenDigest::of(code.expose().as_bytes()),
             client: asked.client.client_id.clone(),
             subject: session.user.subject,
@@ -155,11 +155,15 @@ impl Idp {
             auth_time: session.sign_in.auth_time,
             expires_at: now.plus(CODE_LIFE),
         };
-        if self.queue.add_grant(grant, now).await.is_err() {
+        let added = match self.queue() {
+            Ok(queue) => queue.add_identity_grant(grant, now).await,
+            Err(Unavailable) => Err(Unavailable),
+        };
+        if added.is_err() {
             return self.send_back(&asked.back, UNAVAILABLE);
         }
         let (subject, client) = (session.user.subject, &asked.client.client_id);
-        self.events.note(Event::CodeIssued, caller, Some(subject), Some(client));
+        self.note(Event::CodeIssued, caller, Some(subject), Some(client));
         let mut parameters = vec![("code", code.expose())];
         parameters.extend(asked.back.state.as_deref().map(|state| ("state", state)));
         parameters.push(("iss", &self.settings.issuer));

@@ -35,7 +35,7 @@ impl Idp {
         let presented = presented(headers, parameters)?;
         let basic = presented.basic;
         let client = match ClientId::parse(&presented.id) {
-            Ok(id) => self.replica.oauth_client(&id).map_err(|_| Refused::unavailable())?,
+            Ok(id) => self.replica().oauth_client(&id).map_err(|_| Refused::unavailable())?,
             Err(_) => None,
         };
         let Some(client) = client.filter(|client| client.is_enabled) else {
@@ -67,16 +67,17 @@ impl Idp {
         }
         let key = (client.client_id.clone(), Box::from(hash));
         let record = || SecretHash::parse(hash).map(|hash| Some(AppSecret::new(1, hash, None)));
-        let record = self.secrets.read_through(&key, Clone::clone, record);
+        let record = self.provider.secrets.read_through(&key, Clone::clone, record);
         let Ok(Some(record)) = record else { return Err(Refused::unavailable()) };
-        match record.compare(secret.expose().as_bytes(), &self.proof_key) {
+        match record.compare(secret.expose().as_bytes(), self.provider.authority.proof_key()) {
             SecretMatch::Equal => return Ok(true),
             SecretMatch::Different => return Ok(false),
             SecretMatch::Unproved => {}
         }
         let fee = self.limits.failures.take_fee(caller.address, &client.client_id, Instant::now());
         let fee = fee.map_err(Refused::too_many)?;
-        match self.hasher.prove(Arc::clone(&record) as _, secret, Timestamp::now()).await {
+        match self.provider.authority.hasher().prove(Arc::clone(&record) as _, secret, Timestamp::now()).await
+        {
             Verdict::Proved => {
                 fee.refund();
                 Ok(true)
@@ -91,7 +92,7 @@ impl Idp {
 
     /// Counts a failure against its address; past the budget it is answered 429.
     fn client_refused(&self, client: Option<&ClientId>, basic: bool, caller: &Requester) -> Refused {
-        self.events.note(Event::ClientRefused, caller, None, client);
+        self.note(Event::ClientRefused, caller, None, client);
         match self.limits.failures.charge(caller.address, Instant::now()) {
             Ok(()) => Refused::client(basic),
             Err(wait) => Refused::too_many(wait),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::http::{Refused, uncached};
 use super::request::SCOPES;
-use super::{Event, Idp};
+use super::{Event, Idp, actor};
 use crate::hasher::hash_client_secret;
 use crate::model::{ClientId, ClientType, RedirectUri, Requester, ScopeSet, Secret, UserKind};
 use crate::replica::{NewOauthClient, WriteError};
@@ -71,13 +71,13 @@ impl Idp {
             .map_err(|error| Refused::request(format!("The client cannot be read: {error}.")))?;
         let (new, secret) = made(&asked, session.user.subject).await?;
         let (id, name) = (new.client_id.clone(), new.name.clone());
-        let number = self.queue.add_oauth_client(new).await.map_err(|_| Refused::unavailable())?;
+        let number = self.queue()?.add_oauth_client(new, actor(session.user.subject, caller)).await?;
         let number = number.map_err(|error| match error {
             WriteError::Malformed { .. } => Refused::request(sentence(&error.to_string())),
             WriteError::TooManyClients(..) => Refused::forbidden(sentence(&error.to_string())),
             _ => Refused::unavailable(),
         })?;
-        self.events.note(Event::ClientRegistered, caller, Some(session.user.subject), Some(&id));
+        self.note(Event::ClientRegistered, caller, Some(session.user.subject), Some(&id));
         let kind = if secret.is_some() { "confidential" } else { "public" };
         let data = json!({
             "client_id_pk": number, "client_id": id.as_str(), "name": name, "client_type": kind,

@@ -9,7 +9,7 @@ use super::pages::{ConsentPage, Problem};
 use super::request::{Asked, Error};
 use super::session::Session;
 use super::step::{Step, Visit, consent_store};
-use super::{Event, Idp};
+use super::{Event, Idp, actor};
 use crate::gate::Unavailable;
 use crate::model::{Requester, ScopeSet, StoreId, Timestamp};
 use crate::wire::parameters::Parameters;
@@ -63,7 +63,7 @@ impl Idp {
         };
         let (subject, client) = (session.user.subject, &asked.client.client_id);
         if form.get("decision") != Some("allow") {
-            self.events.note(Event::ConsentDenied, caller, Some(subject), Some(client));
+            self.note(Event::ConsentDenied, caller, Some(subject), Some(client));
             return self.send_back(&asked.back, DENIED);
         }
         let chosen = form.get("store").and_then(|id| StoreId::parse(id.as_bytes()).ok());
@@ -78,13 +78,18 @@ impl Idp {
                 }
             },
         };
-        let (for_store, scopes, now) =
-            (consent_store(subject, store), asked.scopes.clone(), Timestamp::now());
-        let granted = self.queue.give_consent(subject, client.clone(), for_store, scopes, now).await;
+        let (for_store, scopes) = (consent_store(subject, store), asked.scopes.clone());
+        let granted = match self.queue() {
+            Ok(queue) => {
+                let actor = actor(subject, caller);
+                queue.give_consent(subject, client.clone(), for_store, scopes, actor).await
+            }
+            Err(Unavailable) => Err(Unavailable),
+        };
         if granted.is_err() {
             return self.send_back(&asked.back, super::authorize::UNAVAILABLE);
         }
-        self.events.note(Event::ConsentGiven, caller, Some(subject), Some(client));
+        self.note(Event::ConsentGiven, caller, Some(subject), Some(client));
         self.issue_code(&asked, session, store, caller).await
     }
 
@@ -99,13 +104,13 @@ impl Idp {
     ) -> Response {
         let unavailable = || self.pages.problem(Problem::Unavailable, caller);
         let (Ok(seal), Ok(consents)) =
-            (self.seal(), self.replica.consents(session.user.subject, &asked.client))
+            (self.seal(), self.replica().consents(session.user.subject, &asked.client))
         else {
             return unavailable();
         };
         let named: Result<Vec<(StoreId, String)>, Unavailable> = stores
             .iter()
-            .map(|&store| Ok((store, self.replica.store_name(store)?.unwrap_or_default())))
+            .map(|&store| Ok((store, self.replica().store_name(store)?.unwrap_or_default())))
             .collect();
         let Ok(named) = named else { return unavailable() };
         let granted: Vec<&str> = consents.iter().flat_map(|(_, scopes)| scopes.iter()).collect();

@@ -41,7 +41,7 @@ const MAX_BYTES: usize = 12 * 1024;
 
 /// The key that challenges and answers are signed with: the text of its file, as it stands.
 #[derive(Clone)]
-pub struct LoginKey(Hmac<Sha256>);
+pub(super) struct LoginKey(Hmac<Sha256>);
 
 /// Why the key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ impl LoginKey {
     /// # Errors
     ///
     /// [`LoginKeyError`].
-    pub fn read(path: &Path) -> Result<Self, LoginKeyError> {
+    pub(super) fn read(path: &Path) -> Result<Self, LoginKeyError> {
         let failed = |error| LoginKeyError::Io(path.into(), error);
         let metadata = std::fs::metadata(path).map_err(failed)?;
         if !metadata.is_file() || metadata.len() > 1025 {
@@ -231,7 +231,7 @@ impl Idp {
         };
         let refuse = |why: &'static str| {
             tracing::info!(request_id = request_id(caller), "an answer of the login page is refused: {why}");
-            self.events.note(Event::AnswerRefused, caller, None, None);
+            self.note(Event::AnswerRefused, caller, None, None);
             self.pages.problem(Problem::Expired, caller)
         };
         let Ok(parameters) = Parameters::from_form(query.as_bytes()) else { return refuse("malformed") };

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::gate::Unavailable;
 use crate::model::{ClientId, Requester};
 use crate::wire::parameters::{NotParameters, Parameters};
 
@@ -156,6 +157,12 @@ impl Refused {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
+    }
+}
+
+impl From<Unavailable> for Refused {
+    fn from(_: Unavailable) -> Self {
+        Self::unavailable()
     }
 }
 

@@ -27,7 +27,9 @@ impl Idp {
         let token = parameters.get("token").ok_or(Refused::request("token is missing."))?;
         let now = Timestamp::now();
         let found = match digest(token, &[ACCESS_PREFIX, REFRESH_PREFIX]) {
-            Some(digest) => self.replica.identity_token(&digest, now).map_err(|_| Refused::unavailable())?,
+            Some(digest) => {
+                self.replica().identity_token(&digest, now).map_err(|_| Refused::unavailable())?
+            }
             None => None,
         };
         let Some(token) = found.filter(|token| token.grant.client == client.client_id) else {

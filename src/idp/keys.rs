@@ -4,7 +4,6 @@
 //! client that keeps the set for a while nor a token that was signed just before the change fails.
 
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ring::rand::SystemRandom;
@@ -147,7 +146,7 @@ impl KeySet {
 pub(super) async fn look_after(
     replica: &Replica,
     queue: &WriteQueue,
-    life: Duration,
+    life: i64,
     now: Timestamp,
 ) -> Result<(), Unavailable> {
     if replica.identity_key_names(KeyPurpose::Pages)?.is_empty() {
@@ -155,7 +154,6 @@ pub(super) async fn look_after(
         queue.add_identity_key(replica, key, Timestamp(0)).await?;
     }
     let keys = replica.identity_keys(KeyPurpose::IdToken)?;
-    let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
     let next = match keys.first() {
         None => Some((now, Timestamp(0))),
         // The start of the next one, unless somebody else has made it.

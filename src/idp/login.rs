@@ -104,11 +104,11 @@ impl Idp {
         let started = Instant::now();
         let account = TokenDigest::of(email.to_lowercase().as_bytes());
         let device = self.known_device(headers, email);
-        let attempt = self.sign_ins.attempt(caller.address, &account, device.as_ref(), started);
+        let attempt = self.provider.sign_ins.attempt(caller.address, &account, device.as_ref(), started);
         let attempt = match attempt {
             Ok(attempt) => attempt,
             Err(wait) => {
-                self.events.note(Event::SignInThrottled, caller, None, None);
+                self.note(Event::SignInThrottled, caller, None, None);
                 return again(Trouble::Throttled(wait));
             }
         };
@@ -120,7 +120,7 @@ impl Idp {
             Ok(Checked::User(user)) => *user,
             Ok(Checked::Wrong) => {
                 tokio::time::sleep_until((started + WRONG_AFTER).into()).await;
-                self.events.note(Event::SignInFailed, caller, None, None);
+                self.note(Event::SignInFailed, caller, None, None);
                 return again(Trouble::Wrong);
             }
             Ok(Checked::Saturated) => {
@@ -151,7 +151,7 @@ impl Idp {
             Ok(started) => started,
             Err(Unavailable) => return self.pages.problem(Problem::Unavailable, caller),
         };
-        self.events.note(Event::SignedIn, caller, Some(user.subject), None);
+        self.note(Event::SignedIn, caller, Some(user.subject), None);
         let session = Session { id, sign_in, user };
         let mut answer = self.arrive(target, &session, caller).await;
         let life = u64::try_from(self.session_seconds()).unwrap_or(0);
@@ -255,7 +255,7 @@ impl Idp {
         store: Option<StoreId>,
     ) -> Result<Checked, Unavailable> {
         let mut users = match Email::parse(email) {
-            Ok(email) => self.replica.users_by_email(&email)?,
+            Ok(email) => self.replica().users_by_email(&email)?,
             Err(_) => Vec::new(),
         };
         users.retain(|user| match (user.subject.kind, store) {
@@ -269,7 +269,7 @@ impl Idp {
             tried.push((None, None));
         }
         for (hash, user) in tried {
-            match self.hasher.check_password(hash, password.clone()).await {
+            match self.provider.authority.hasher().check_password(hash, password.clone()).await {
                 Verdict::Saturated => return Ok(Checked::Saturated),
                 Verdict::Wrong => {}
                 Verdict::Proved => {
@@ -284,6 +284,6 @@ impl Idp {
 
     /// The account of a subject, if it may sign in.
     pub(super) fn active_user(&self, subject: Subject) -> Result<Option<User>, Unavailable> {
-        Ok(self.replica.user(subject)?.filter(|user| user.status == UserStatus::Active))
+        Ok(self.replica().user(subject)?.filter(|user| user.status == UserStatus::Active))
     }
 }

@@ -40,10 +40,14 @@ impl Idp {
             Ok(true) => {}
         }
         let digest = session.id.digest();
-        if self.queue.sign_out(digest).await.is_err() {
+        let done = match self.queue() {
+            Ok(queue) => queue.sign_out(digest).await,
+            Err(Unavailable) => Err(Unavailable),
+        };
+        if done.is_err() {
             return self.pages.problem(Problem::Unavailable, caller);
         }
-        self.events.note(Event::SignedOut, caller, Some(session.user.subject), None);
+        self.note(Event::SignedOut, caller, Some(session.user.subject), None);
         let mut answer = self.after(place.as_ref(), &parameters);
         self.cookies.forget(&mut answer);
         answer
@@ -61,7 +65,7 @@ impl Idp {
         let hinted = match hint {
             None => None,
             Some(hint) => {
-                let keys = self.keyring.keys(&self.replica).map_err(|_| Problem::Unavailable)?;
+                let keys = self.keys().map_err(|_| Problem::Unavailable)?;
                 keys.verified(hint).and_then(|claims| claims["aud"].as_str().map(str::to_owned))
             }
         };
@@ -72,7 +76,7 @@ impl Idp {
             return Err(UNKNOWN);
         }
         let client = named.or(hinted.as_deref()).and_then(|id| ClientId::parse(id).ok()).ok_or(UNKNOWN)?;
-        let client = self.replica.oauth_client(&client).map_err(|_| Problem::Unavailable)?;
+        let client = self.replica().oauth_client(&client).map_err(|_| Problem::Unavailable)?;
         let client = client.filter(|client| client.is_enabled).ok_or(UNKNOWN)?;
         client.logout_uri(uri).cloned().map(Some).ok_or(UNKNOWN)
     }

@@ -29,9 +29,9 @@ impl Idp {
         let token = parameters.get("token").and_then(|token| digest(token, &[ACCESS_PREFIX, REFRESH_PREFIX]));
         let Some(token) = token else { return Ok(done()) };
         let (id, now) = (client.client_id.clone(), Timestamp::now());
-        let revoked = self.queue.revoke_pair(token, id, now).await;
-        if revoked.map_err(|_| Refused::unavailable())? {
-            self.events.note(Event::TokensRevoked, caller, None, Some(&client.client_id));
+        let revoked = self.queue()?.revoke_identity_pair(token, id, now).await;
+        if revoked? {
+            self.note(Event::TokensRevoked, caller, None, Some(&client.client_id));
         }
         Ok(done())
     }

@@ -101,7 +101,7 @@ async fn discover(State(idp): Here) -> Response {
 }
 
 async fn jwks(State(idp): Here, Extension(caller): Caller) -> Response {
-    let keys = idp.keyring.keys(&idp.replica).map_err(|_| Refused::unavailable());
+    let keys = idp.keys().map_err(|_| Refused::unavailable());
     answered("jwks", keys.map(|keys| public(&keys.jwks())), &caller)
 }
 

@@ -23,17 +23,19 @@ impl Idp {
     pub(super) async fn session(&self, headers: &HeaderMap) -> Result<Option<Session>, Unavailable> {
         let Some(id) = self.cookies.session_of(headers) else { return Ok(None) };
         let digest = id.digest();
-        let Some(sign_in) = self.replica.sign_in(&digest)? else { return Ok(None) };
+        let Some(sign_in) = self.replica().sign_in(&digest)? else { return Ok(None) };
         let now = Timestamp::now();
         let idle = i64::try_from(self.settings.session_idle.as_secs()).unwrap_or(i64::MAX);
         if now >= sign_in.ends_at || now >= sign_in.seen_at.plus(idle) {
             return Ok(None);
         }
-        let user = self.replica.user(sign_in.subject)?;
+        let user = self.replica().user(sign_in.subject)?;
         let Some(user) = user.filter(|user| user.status == UserStatus::Active) else { return Ok(None) };
         if now >= sign_in.seen_at.plus(NOTED_EVERY) {
             // What is not noted ends a session early, which the next sign-in cures.
-            let _ = self.queue.touch_sign_in(digest, now).await;
+            if let Ok(queue) = self.queue() {
+                let _ = queue.touch_sign_in(digest, now).await;
+            }
         }
         Ok(Some(Session { id, sign_in, user }))
     }
@@ -49,7 +51,7 @@ impl Idp {
         let now = Timestamp::now();
         let sign_in = SignIn { subject, auth_time, seen_at: now, ends_at: now.plus(self.session_seconds()) };
         let (digest, former) = (id.digest(), self.cookies.session_of(headers).map(|former| former.digest()));
-        self.queue.sign_in(digest, former, sign_in).await?;
+        self.queue()?.sign_in(digest, former, sign_in).await?;
         Ok((id, sign_in))
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::http::{Refused, Told, parameters, request_id, uncached};
 use super::{Event, Idp};
 use crate::model::{Grant, OauthClient, Requester, ScopeSet, Secret, Timestamp, TokenDigest};
-use crate::replica::{Exchanged, NewPair, PresentedCode};
+use crate::replica::{Exchanged, NewIdentityPair, PresentedCode};
 use crate::wire::parameters::Parameters;
 
 /// How long an access token and an ID token live, in seconds.
@@ -38,8 +38,8 @@ impl Pair {
         Ok(Self { access: Secret::generate(ACCESS_PREFIX)?, refresh: Secret::generate(REFRESH_PREFIX)? })
     }
 
-    fn stored(&self, now: Timestamp) -> NewPair {
-        NewPair {
+    fn stored(&self, now: Timestamp) -> NewIdentityPair {
+        NewIdentityPair {
             access: TokenDigest::of(self.access.expose().as_bytes()),
             refresh: TokenDigest::of(self.refresh.expose().as_bytes()),
             access_expires_at: now.plus(ACCESS_LIFE),
@@ -92,10 +92,10 @@ impl Idp {
             redirect_uri: parameters.get("redirect_uri").map(str::to_owned),
             challenge: verifier.map(|verifier| BASE64URL_NOPAD.encode(&Sha256::digest(verifier))),
         };
-        let exchanged = self.queue.redeem_code(presented, pair.stored(now), now).await;
-        match exchanged.map_err(|_| Refused::unavailable())? {
+        let exchanged = self.queue()?.exchange_identity_code(presented, pair.stored(now), now).await;
+        match exchanged? {
             Exchanged::Issued(grant) => {
-                self.events.note(Event::TokensIssued, caller, Some(grant.subject), Some(&client.client_id));
+                self.note(Event::TokensIssued, caller, Some(grant.subject), Some(&client.client_id));
                 let nonce = grant.nonce.clone();
                 self.issued(&pair, &grant, nonce.as_deref(), now)
             }
@@ -118,11 +118,11 @@ impl Idp {
         let token = digest(token, &[REFRESH_PREFIX]).ok_or_else(Refused::grant)?;
         let (pair, now) = (Pair::generate().map_err(|_| Refused::unavailable())?, Timestamp::now());
         let id = client.client_id.clone();
-        let exchanged = self.queue.refresh(token, id, asked, pair.stored(now), now).await;
-        match exchanged.map_err(|_| Refused::unavailable())? {
+        let exchanged = self.queue()?.refresh_identity(token, id, asked, pair.stored(now), now).await;
+        match exchanged? {
             Exchanged::Issued(grant) => {
                 let who = Some(grant.subject);
-                self.events.note(Event::TokensRefreshed, caller, who, Some(&client.client_id));
+                self.note(Event::TokensRefreshed, caller, who, Some(&client.client_id));
                 // A nonce belongs to the request that it came with (OpenID Connect Core section 12.2).
                 self.issued(&pair, &grant, None, now)
             }
@@ -142,10 +142,10 @@ impl Idp {
             Exchanged::BeyondGrant => {
                 return Refused::scope("scope goes beyond what was granted.");
             }
-            Exchanged::Reused(grant) => self.events.note(reused, caller, Some(grant.subject), client),
+            Exchanged::Reused(grant) => self.note(reused, caller, Some(grant.subject), client),
             Exchanged::Refused(why) => {
                 tracing::info!(request_id = request_id(caller), "a token request is refused: {why}");
-                self.events.note(Event::GrantRefused, caller, None, client);
+                self.note(Event::GrantRefused, caller, None, client);
             }
             Exchanged::Issued(_) => {}
         }
@@ -168,7 +168,7 @@ impl Idp {
             "scope": grant.scopes.as_str(),
         });
         if grant.scopes.contains("openid") {
-            let keys = self.keyring.keys(&self.replica).map_err(|_| Refused::unavailable())?;
+            let keys = self.keys().map_err(|_| Refused::unavailable())?;
             let claims = self.id_token(pair, grant, nonce, now);
             body["id_token"] = json!(keys.sign(&claims, now).ok_or_else(Refused::unavailable)?);
         }

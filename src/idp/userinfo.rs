@@ -34,7 +34,7 @@ impl Idp {
             }
         };
         let digest = digest(token.expose(), &[ACCESS_PREFIX]).ok_or_else(Refused::token)?;
-        let found = self.replica.identity_token(&digest, Timestamp::now());
+        let found = self.replica().identity_token(&digest, Timestamp::now());
         let found = found.map_err(|_| Refused::unavailable())?.filter(|token| {
             token.kind == TokenKind::Access && client.is_none_or(|client| client == token.grant.client)
         });
@@ -108,7 +108,7 @@ impl Idp {
         let membership = user.stores.iter().find(|own| Some(own.store_id) == grant.store);
         if let (true, Some(membership)) = (scopes.contains("store"), membership) {
             put("store_id", json!(membership.store_id.get()));
-            put("store_name", json!(self.replica.store_name(membership.store_id)?));
+            put("store_name", json!(self.replica().store_name(membership.store_id)?));
             put("role", json!(membership.role));
         }
         Ok(claims)

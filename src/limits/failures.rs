@@ -33,8 +33,8 @@ pub struct FailureSettings {
 pub struct FailureBudgets {
     settings: FailureSettings,
     began: Instant,
-    addresses: Accounts<IpAddr>,
-    clients: Accounts<ClientId>,
+    addresses: Arc<Accounts<IpAddr>>,
+    clients: Arc<Accounts<ClientId>>,
 }
 
 /// What was taken for a bcrypt computation, given back when the secret is proved.
@@ -48,8 +48,21 @@ pub struct ProofFee {
 impl FailureBudgets {
     /// Full budgets for everybody.
     pub fn new(settings: FailureSettings) -> Self {
-        let (addresses, clients) = (Accounts::new(ACCOUNTS), Accounts::new(ACCOUNTS));
+        let (addresses, clients) = (Arc::new(Accounts::new(ACCOUNTS)), Arc::new(Accounts::new(ACCOUNTS)));
         Self { settings, began: Instant::now(), addresses, clients }
+    }
+
+    /// Budgets by new settings. What was used up of a budget that stays the same stays used up; a budget
+    /// that changes is full.
+    pub fn succeed(before: &Self, settings: FailureSettings) -> Self {
+        let mut next = Self { began: before.began, ..Self::new(settings) };
+        if settings.per_address == before.settings.per_address {
+            next.addresses = Arc::clone(&before.addresses);
+        }
+        if settings.per_client == before.settings.per_client {
+            next.clients = Arc::clone(&before.clients);
+        }
+        next
     }
 
     /// Charges a failed attempt.
@@ -194,6 +207,26 @@ mod tests {
         let owner = budgets.take_fee(address("192.0.2.1"), &app, now);
         owner.expect("it has not failed").refund();
         assert!(budgets.take_fee(stranger(0), &client("sx_app_2"), now).is_ok(), "another client");
+    }
+
+    #[test]
+    fn a_budget_that_stays_the_same_stays_used_up() {
+        let before = FailureBudgets::new(SETTINGS);
+        let (now, app) = (Instant::now(), client("sx_app_1"));
+        for number in 0..8 {
+            let _kept = before.take_fee(address(&format!("198.51.100.{number}")), &app, now).unwrap();
+        }
+        while before.charge(address("192.0.2.1"), now).is_ok() {}
+        let spent = |budgets: &FailureBudgets| {
+            let client = budgets.take_fee(address("198.51.100.0"), &app, now).is_err();
+            (budgets.charge(address("192.0.2.1"), now).is_err(), client)
+        };
+        assert_eq!(spent(&FailureBudgets::succeed(&before, SETTINGS)), (true, true));
+        let wider = FailureSettings { per_address: Some(Rate { burst: 200, per_second: 1.0 }), ..SETTINGS };
+        // Nobody has failed by the new account of addresses, so that the client's is not looked at.
+        assert_eq!(spent(&FailureBudgets::succeed(&before, wider)), (false, false));
+        let other = FailureSettings { per_client: None, ..SETTINGS };
+        assert_eq!(spent(&FailureBudgets::succeed(&before, other)), (true, false));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod shared;
 mod sign_ins;
 
 pub use bucket::{Bucket, Rate};
-pub use clients::ClientRates;
+pub use clients::ClientAccounts;
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
 pub use places::{Place, Places};
 pub use quota::Quota;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
@@ -12,14 +13,20 @@ use crate::model::AddressList;
 /// The places.
 #[derive(Debug)]
 pub struct Places {
-    most: usize,
-    per_address: Option<usize>,
-    /// Proxies in front: many callers come from their address.
-    uncounted: AddressList,
+    number: ArcSwap<Number>,
     taken: AtomicUsize,
     /// Only addresses with a connection, so that the total bounds it.
     by_address: DashMap<IpAddr, usize, foldhash::quality::RandomState>,
     refused: AtomicUsize,
+}
+
+/// How many places there are.
+#[derive(Debug)]
+struct Number {
+    most: usize,
+    per_address: Option<usize>,
+    /// Proxies in front: many callers come from their address.
+    uncounted: AddressList,
 }
 
 /// One connection's place, free again when dropped.
@@ -34,13 +41,17 @@ impl Places {
     /// `uncounted`.
     pub fn new(most: usize, per_address: Option<usize>, uncounted: AddressList) -> Arc<Self> {
         Arc::new(Self {
-            most,
-            per_address,
-            uncounted,
+            number: ArcSwap::from_pointee(Number { most, per_address, uncounted }),
             taken: AtomicUsize::new(0),
             by_address: DashMap::default(),
             refused: AtomicUsize::new(0),
         })
+    }
+
+    /// Changes the number of places, as [`Places::new`] has it. Who has a place keeps it; connections that
+    /// came while none of their address were counted are not counted later.
+    pub fn renumber(&self, most: usize, per_address: Option<usize>, uncounted: AddressList) {
+        self.number.store(Arc::new(Number { most, per_address, uncounted }));
     }
 
     /// A place for a connection from `address`; `None` when there is none left.
@@ -48,15 +59,18 @@ impl Places {
         let mut place = Place { places: Arc::clone(self), address: None };
         // Counted before it is compared: of two that race for the last place one goes.
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        let fits = before < self.most && self.take_of_address(address, &mut place);
+        let number = self.number.load();
+        let fits = before < number.most && self.take_of_address(&number, address, &mut place);
         if !fits {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
         fits.then_some(place)
     }
 
-    fn take_of_address(&self, address: IpAddr, place: &mut Place) -> bool {
-        let Some(most) = self.per_address.filter(|_| !self.uncounted.contains(address)) else { return true };
+    fn take_of_address(&self, number: &Number, address: IpAddr, place: &mut Place) -> bool {
+        let Some(most) = number.per_address.filter(|_| !number.uncounted.contains(address)) else {
+            return true;
+        };
         let mut count = self.by_address.entry(address).or_insert(0);
         if *count >= most {
             return false;

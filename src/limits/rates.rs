@@ -21,9 +21,6 @@ const APPS: NonZeroUsize = NonZeroUsize::new(262_144).expect("not zero");
 /// Addresses, on routes, that are kept account of.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 
-/// The account of the limit that holds on all routes without one of their own.
-const EVERYWHERE: u32 = u32::MAX;
-
 /// The limits, as configured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RateSettings {
@@ -77,8 +74,10 @@ pub struct RateLimits {
     began: Instant,
     everywhere: Option<Policy>,
     routes: Box<[Own]>,
-    tables: Option<Tables>,
-    shared: Option<Shared>,
+    tables: Option<Arc<Tables>>,
+    shared: Option<(SharedUrl, Arc<Shared>)>,
+    /// The number of the next account that is opened.
+    next_account: u32,
 }
 
 struct Tables {
@@ -93,7 +92,10 @@ enum Own {
 }
 
 struct Policy {
+    /// Under which its callers are counted; another one for another rate or route.
     account: u32,
+    /// What tells the route from others; empty for the limit that holds everywhere.
+    name: Box<str>,
     rate: Rate,
     announced: Announced,
     /// What its accounts are called where the nodes count together.
@@ -101,34 +103,65 @@ struct Policy {
 }
 
 impl RateLimits {
-    /// Full accounts for everybody. Where nodes count together, tries to reach the place for a second
-    /// at most, and keeps trying in the background; `on_failure` is called for each failure there.
-    pub async fn start(settings: RateSettings, on_failure: impl Fn() + Send + Sync + 'static) -> Self {
-        let mut limits = Self::local(&settings);
+    /// The limits of these settings. What callers have used up of a limit that was in force `before`, on
+    /// the same route with the same rate, stays used up; all other accounts are full.
+    ///
+    /// Where nodes count together, tries to reach the place for a second at most, and keeps trying in the
+    /// background; `on_failure` is called for each failure there.
+    pub async fn start(
+        settings: RateSettings,
+        before: Option<&Self>,
+        on_failure: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let mut limits = Self::local(&settings, before);
         if let (Some(url), true) = (settings.shared, limits.tables.is_some()) {
-            limits.shared = Some(Shared::start(url, on_failure).await);
+            let kept = before.and_then(|before| before.shared.as_ref()).filter(|(of, _)| *of == url);
+            limits.shared = Some(match kept {
+                Some((_, shared)) => (url, Arc::clone(shared)),
+                None => (url.clone(), Arc::new(Shared::start(url, on_failure).await)),
+            });
         }
         limits
     }
 
-    fn local(settings: &RateSettings) -> Self {
-        let policy = |account, rate, name, text: &str| Policy {
-            account,
-            rate,
-            announced: Announced::new(name, rate),
-            shared_name: Shared::name(text),
+    fn local(settings: &RateSettings, before: Option<&Self>) -> Self {
+        // Without a table nobody was counted, and the numbers can begin anew.
+        let before = before.filter(|before| before.tables.is_some());
+        let mut next_account = before.map_or(0, |before| before.next_account);
+        let mut policy = |rate, announced, name: &str| {
+            let kept = before.and_then(|before| before.account(name, rate));
+            let account = kept.unwrap_or_else(|| {
+                let account = next_account;
+                next_account = next_account.wrapping_add(1);
+                account
+            });
+            let announced = Announced::new(announced, rate);
+            Policy { account, name: name.into(), rate, announced, shared_name: Shared::name(name) }
         };
-        let own = |(account, route): (u32, &RouteRate)| match route {
+        let everywhere = settings.everywhere.map(|rate| policy(rate, "default", ""));
+        let own = |route: &RouteRate| match route {
             RouteRate::Everywhere => Own::Everywhere,
             RouteRate::Unlimited => Own::Unlimited,
-            RouteRate::Own { rate, name } => Own::Limit(policy(account, *rate, "route", name)),
+            RouteRate::Own { rate, name } => Own::Limit(policy(*rate, "route", name)),
         };
-        let everywhere = settings.everywhere.map(|rate| policy(EVERYWHERE, rate, "default", ""));
-        let routes: Box<[Own]> = (0..EVERYWHERE).zip(&settings.routes).map(own).collect();
+        let routes: Box<[Own]> = settings.routes.iter().map(own).collect();
         let is_used = everywhere.is_some() || routes.iter().any(|own| matches!(own, Own::Limit(_)));
-        let tables =
-            is_used.then(|| Tables { apps: Accounts::new(APPS), addresses: Accounts::new(ADDRESSES) });
-        Self { began: Instant::now(), everywhere, routes, tables, shared: None }
+        let tables = is_used.then(|| match before.and_then(|before| before.tables.as_ref()) {
+            Some(tables) => Arc::clone(tables),
+            None => Arc::new(Tables { apps: Accounts::new(APPS), addresses: Accounts::new(ADDRESSES) }),
+        });
+        let began = before.map_or_else(Instant::now, |before| before.began);
+        Self { began, everywhere, routes, tables, shared: None, next_account }
+    }
+
+    /// The account of the limit with this name and rate.
+    fn account(&self, name: &str, rate: Rate) -> Option<u32> {
+        let own = self.routes.iter().filter_map(|own| match own {
+            Own::Limit(policy) => Some(policy),
+            Own::Everywhere | Own::Unlimited => None,
+        });
+        let mut all = self.everywhere.iter().chain(own);
+        all.find(|policy| *policy.name == *name && policy.rate == rate).map(|policy| policy.account)
     }
 
     /// Counts one request at the time `now`, unless it is one too many.
@@ -142,7 +175,7 @@ impl RateLimits {
                 // What one node granted is a part of what all granted: past its own limit nobody else needs
                 // to be asked, so that a flood ends here. Boxed: who counts alone should not carry the
                 // room that asking takes.
-                (Ok(full_in), Some(shared)) => {
+                (Ok(full_in), Some((_, shared))) => {
                     match Box::pin(shared.draw(&policy.shared_name, policy.rate, caller)).await {
                         Some(Ok(full_in)) => Ok(full_in),
                         Some(Err(wait)) => {
@@ -215,7 +248,7 @@ mod tests {
             own(LARGE, "GET /three"),
             RouteRate::Unlimited,
         ];
-        RateLimits::local(&RateSettings { everywhere: Some(SMALL), routes, shared: None })
+        RateLimits::local(&RateSettings { everywhere: Some(SMALL), routes, shared: None }, None)
     }
 
     /// How many of 10 requests are granted at this moment.
@@ -285,10 +318,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_limit_that_stays_the_same_stays_used_up() {
+        let (before, now) = (limits(), Instant::now());
+        for (route, used) in [(0, 2), (2, 5), (3, 5)] {
+            assert_eq!(granted(&before, route, app(1, 22), now).await, used);
+        }
+        // Another order, another rate of /three, and a route that was not there.
+        let routes = vec![own(SMALL, "GET /three"), own(LARGE, "GET /new"), own(LARGE, "GET /two")];
+        let routes = [routes, vec![RouteRate::Everywhere]].concat();
+        let settings = RateSettings { everywhere: Some(SMALL), routes, shared: None };
+        let after = RateLimits::local(&settings, Some(&before));
+        let rows =
+            [("another rate", 0, 2), ("a new route", 1, 5), ("the same route", 2, 0), ("everywhere", 3, 0)];
+        for (sentence, route, expected) in rows {
+            assert_eq!(granted(&after, route, app(1, 22), now).await, expected, "{sentence}");
+        }
+        let settings = RateSettings { everywhere: Some(LARGE), ..settings };
+        let later = RateLimits::local(&settings, Some(&after));
+        assert_eq!(granted(&later, 3, app(1, 22), now).await, 5, "another rate everywhere");
+        assert_eq!(granted(&later, 1, app(1, 22), now).await, 0, "an account that was opened later");
+        let none = RateSettings { routes: vec![RouteRate::Everywhere], ..Default::default() };
+        let none = RateLimits::local(&none, Some(&later));
+        assert_eq!(granted(&none, 0, app(1, 22), now).await, 10);
+        assert_eq!(granted(&RateLimits::local(&settings, Some(&none)), 3, app(1, 22), now).await, 5);
+    }
+
+    #[tokio::test]
     async fn no_limit_no_table() {
         let settings =
             RateSettings { routes: vec![RouteRate::Everywhere, RouteRate::Unlimited], ..Default::default() };
-        let limits = RateLimits::start(settings, || panic!("nothing is shared")).await;
+        let limits = RateLimits::start(settings, None, || panic!("nothing is shared")).await;
         assert!(limits.tables.is_none());
         assert_eq!(granted(&limits, 0, app(1, 22), Instant::now()).await, 10);
     }

@@ -75,8 +75,9 @@ impl SharedUrl {
         if !text.starts_with("redis://") {
             return Err(SharedUrlError::Scheme);
         }
-        // A query or a fragment would be dropped in silence.
-        if text.len() > LONGEST || text.contains(['?', '#']) || Client::open(text).is_err() {
+        // A query, a fragment and line ends would be dropped in silence.
+        let dropped = |c: char| matches!(c, '?' | '#') || c.is_control();
+        if text.len() > LONGEST || text.contains(dropped) || Client::open(text).is_err() {
             return Err(SharedUrlError::Malformed);
         }
         Ok(Self(Secret::new(text.to_owned())))

@@ -27,6 +27,8 @@ pub use local::{Remark, Requester};
 pub use oauth_client::{ClientType, OauthClient, RedirectUri};
 pub use permission::Permission;
 pub use platform::{Platform, Registration, TokenAuth};
+#[cfg(test)]
+pub(crate) use record::COMPARISONS;
 pub use record::{
     AccessToken, App, AppSecret, AppStatus, CustomerToken, HoldsSecrets, Installation, InstallationStatus,
     ProofKey, SecretHash, SecretMatch, SessionKey, Store, StoreStatus,

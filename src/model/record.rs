@@ -110,6 +110,12 @@ pub enum AppStatus {
     Disabled,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Comparisons of secrets on this thread: the work that time could tell of.
+    pub(crate) static COMPARISONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// One generation of an app's client secret.
 #[derive(Debug)]
 pub struct AppSecret {
@@ -224,6 +230,8 @@ impl AppSecret {
     /// was proved once costs one HMAC. bcrypt reads 72 bytes and no more, so that after a proof the
     /// answer is exact in both directions.
     pub fn compare(&self, presented: &[u8], key: &ProofKey) -> SecretMatch {
+        #[cfg(test)]
+        COMPARISONS.with(|count| count.set(count.get() + 1));
         let equal = match &self.hash {
             SecretHash::Sha256(digest) => Sha256::digest(presented).ct_eq(digest),
             SecretHash::Bcrypt(_) => match self.proved.get() {

@@ -82,7 +82,8 @@ impl Served {
         let id = ClientId::parse(id).map_err(|_| Failure::UnknownClient)?;
         if remark.client_id.is_none() {
             // Once a request, and before anything is looked up.
-            let drawn = self.rates.draw(&id, requester.address, Instant::now());
+            let accounts = &self.authority.accounts;
+            let drawn = accounts.draw(&self.endpoint.path, self.rate, &id, requester.address, Instant::now());
             remark.client_id = Some(id.clone());
             drawn.map_err(Failure::TooMany)?;
         }
@@ -104,7 +105,7 @@ impl Served {
         requester: &Requester,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let failures = &self.authority.limits.failures;
+        let failures = &self.limits.failures;
         let fee = failures.take_fee(requester.address, &app.client_id, Instant::now());
         let fee = fee.map_err(Failure::TooMany)?;
         match self.authority.hasher.prove(app, secret, now).await {

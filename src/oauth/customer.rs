@@ -19,10 +19,10 @@ use zeroize::Zeroizing;
 use super::failure::Failure;
 use super::grant::installation;
 use super::request::{Request, one_line};
-use super::{Authority, dialect};
+use super::{Authority, dialect, tell};
 use crate::gate::Directory;
 use crate::hasher::Verdict;
-use crate::limits::{ClientRates, Rate};
+use crate::limits::{Limits, Rate};
 use crate::model::{
     AppStatus, ClientId, Email, Platform, Remark, Requester, ScopeSet, Secret, StoreId, Timestamp,
     TokenDigest, UserStatus,
@@ -51,14 +51,19 @@ pub struct CustomerTokens {
 #[derive(Debug)]
 pub(super) struct Customers {
     authority: Arc<Authority>,
+    limits: Arc<Limits>,
+    path: Box<str>,
     life: i64,
-    sign_ins: ClientRates,
 }
 
 impl Customers {
-    pub(super) fn new(authority: Arc<Authority>, settings: &CustomerTokens) -> Self {
-        let life = i64::try_from(settings.life.as_secs()).unwrap_or(i64::MAX);
-        Self { authority, life, sign_ins: ClientRates::new(Some(SIGN_INS)) }
+    pub(super) fn new(authority: &Arc<Authority>, limits: &Arc<Limits>, settings: &CustomerTokens) -> Self {
+        Self {
+            authority: Arc::clone(authority),
+            limits: Arc::clone(limits),
+            path: settings.path.clone(),
+            life: i64::try_from(settings.life.as_secs()).unwrap_or(i64::MAX),
+        }
     }
 }
 
@@ -98,7 +103,7 @@ pub(super) async fn token(
         Method::POST => customers.sign_in(&request, &mut remark).await,
         _ => Err(Failure::Method),
     };
-    customers.authority.tell(PLATFORM, outcome, &request, remark)
+    tell(&customers.limits, PLATFORM, outcome, &request, remark)
 }
 
 impl Customers {
@@ -116,7 +121,8 @@ impl Customers {
             &data_encoding::HEXLOWER.encode(&TokenDigest::of(email.as_str().as_bytes()).0)[..32]
         );
         let account = ClientId::parse(&account).map_err(|_| Failure::Login)?;
-        let drawn = self.sign_ins.draw(&account, request.requester.address, Instant::now());
+        let (accounts, address) = (&self.authority.accounts, request.requester.address);
+        let drawn = accounts.draw(&self.path, Some(SIGN_INS), &account, address, Instant::now());
         drawn.map_err(Failure::TooMany)?;
 
         let user = self.authority.replica.customer_by_email(store, &email)?;
@@ -133,7 +139,7 @@ impl Customers {
         let now = Timestamp::now();
         let expires_at = now.plus(self.life);
         let digest = TokenDigest::of(token.expose().as_bytes());
-        self.authority.queue.record_customer_token(digest, subject, store, now, expires_at).await?;
+        self.authority.queue()?.record_customer_token(digest, subject, store, now, expires_at).await?;
         Ok(json!({"data": {
             "type": "token",
             "id": data_encoding::HEXLOWER.encode(&digest.0[..16]),

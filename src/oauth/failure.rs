@@ -23,6 +23,8 @@ pub(super) enum Failure {
     WrongSecret,
     /// The caller's address is not in the app's list.
     AddressNotAllowed,
+    /// The code or refresh token is unknown, spent, expired, or another app's.
+    Grant,
     /// A scope that the installation does not have.
     Scope,
     /// The app has no active installation in the store, or there is no such store.
@@ -33,6 +35,8 @@ pub(super) enum Failure {
     StoreSuspended,
     /// A bearer token was needed and none that counts was sent.
     Token,
+    /// No merchant is signed in, and nobody here signs them in.
+    NotSignedIn,
     /// Email address or password are wrong, or the account is not active; which is not told.
     Login,
     /// Too many requests of this client, or too many failures of this address.
@@ -56,12 +60,13 @@ impl Failure {
             Self::GrantType => "unsupported_grant_type",
             Self::MissingClient | Self::UnknownClient | Self::WrongSecret => "invalid_client",
             Self::AddressNotAllowed => "ip_not_allowed",
-            Self::Login => "invalid_grant",
+            Self::Grant | Self::Login => "invalid_grant",
             Self::Scope => "invalid_scope",
             Self::NotInstalled => "not_installed",
             Self::NotPermitted => "not_permitted",
             Self::StoreSuspended => "store_suspended",
             Self::Token => "invalid_token",
+            Self::NotSignedIn => "missing_token",
             Self::TooMany(_) => "rate_limit_exceeded",
             Self::Saturated | Self::Unavailable => "service_unavailable",
         }
@@ -69,7 +74,7 @@ impl Failure {
 
     /// Whether it counts against the budget of failed attempts of the caller's address.
     pub(super) fn is_attempt(&self) -> bool {
-        matches!(self, Self::UnknownClient | Self::WrongSecret | Self::Token | Self::Login)
+        matches!(self, Self::UnknownClient | Self::WrongSecret | Self::Grant | Self::Token | Self::Login)
     }
 
     /// A sentence for people.
@@ -82,10 +87,12 @@ impl Failure {
             Self::UnknownClient => "Invalid client_id.",
             Self::WrongSecret => "Invalid client_secret, or not the method that the app is registered with.",
             Self::AddressNotAllowed => "Requests from this address are not allowed for this app.",
+            Self::Grant => "The code or refresh token is invalid, expired, or was used before.",
             Self::Scope => "The app does not have this scope in this store.",
             Self::NotInstalled => "App is not installed for this store.",
             Self::NotPermitted => "The app and the store are not of one organization.",
             Self::StoreSuspended => "This store is suspended.",
+            Self::NotSignedIn => "No merchant is signed in.",
             Self::Token => "Invalid or expired access token.",
             Self::Login => "Email address or password are wrong.",
             Self::TooMany(_) => "Too many requests. Try again later.",

@@ -1,7 +1,7 @@
 //! The one place where access tokens of the token endpoints are made: the text and its record together, so
 //! that no token is handed out that the replica does not know, and none is recorded that nobody has.
 
-use super::Authority;
+use super::Served;
 use super::failure::Failure;
 use super::grant::Granted;
 use crate::model::{Platform, Secret, Timestamp, TokenDigest};
@@ -16,15 +16,11 @@ pub(super) struct Issued {
     pub(super) life: i64,
 }
 
-impl Authority {
+impl Served {
     /// Makes a token of the platform's family and records it. It works on this node from the return on.
-    pub(super) async fn issue(
-        &self,
-        platform: Platform,
-        life: i64,
-        granted: &Granted,
-    ) -> Result<Issued, Failure> {
-        let access_token = self.token_text(platform).map_err(|_| Failure::Unavailable)?;
+    pub(super) async fn issue(&self, granted: &Granted) -> Result<Issued, Failure> {
+        let life = self.life();
+        let access_token = self.token_text(self.endpoint.platform).map_err(|_| Failure::Unavailable)?;
         let issued_at = Timestamp::now();
         let expires_at = issued_at.plus(life);
         let record = NewAccessToken {
@@ -36,7 +32,7 @@ impl Authority {
             expires_at,
             secret_generation: granted.generation,
         };
-        self.queue.record_access_token(record).await?;
+        self.authority.queue()?.record_access_token(record).await?;
         Ok(Issued { access_token, expires_at, life })
     }
 

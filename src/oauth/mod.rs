@@ -9,6 +9,7 @@
 //! of that moment, each time that it is used.
 
 mod answer;
+mod authorize;
 mod client;
 mod customer;
 mod dialect;
@@ -20,7 +21,7 @@ mod metadata;
 mod request;
 mod revoke;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -31,12 +32,14 @@ use axum::response::Response;
 use axum::routing::any;
 use serde_json::Value;
 
+pub use authorize::{Asked, Merchants};
 pub use customer::{CUSTOMER_SCOPES, CustomerTokens};
 use failure::Failure;
 use request::Request;
 
+use crate::gate::Unavailable;
 use crate::hasher::Hasher;
-use crate::limits::{ClientRates, Limits, Rate};
+use crate::limits::{ClientAccounts, Limits, Rate};
 use crate::model::{Platform, ProofKey, Remark, Requester, ScopeSet};
 use crate::replica::{Replica, WriteQueue};
 
@@ -71,6 +74,9 @@ impl Endpoint {
             paths.extend(["introspect", "revoke"].map(|name| self.below(name)));
             paths.push(metadata::PATH.into());
         }
+        if self.platform == Platform::Selorax {
+            paths.push(self.sibling("authorize"));
+        }
         paths
     }
 
@@ -85,41 +91,95 @@ impl Endpoint {
     }
 }
 
-/// What all endpoints work with.
-#[derive(Debug)]
-pub struct Authority {
-    /// The records.
-    pub replica: Arc<Replica>,
-    /// Where what is issued is recorded.
-    pub queue: Arc<WriteQueue>,
-    /// The bcrypt workers.
-    pub hasher: Arc<Hasher>,
-    /// The budgets of failed attempts.
-    pub limits: Arc<Limits>,
-    /// Under which proved bcrypt secrets are remembered.
-    pub proof_key: ProofKey,
+/// What a configuration says of token endpoints.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Where customers get their tokens.
+    pub customer_tokens: Option<CustomerTokens>,
     /// How the family of our own access tokens begins.
     pub access_token_prefix: Box<str>,
+    /// Who signs merchants in; `None`: nobody, and then nobody is sent back with a code.
+    pub merchants: Option<Arc<dyn Merchants>>,
 }
 
-/// One endpoint and what it works with.
+/// What all endpoints work with, whatever the configuration.
+#[derive(Debug)]
+pub struct Authority {
+    replica: Arc<Replica>,
+    queue: OnceLock<WriteQueue>,
+    hasher: Arc<Hasher>,
+    proof_key: ProofKey,
+    /// Who asked how often; it outlives a configuration.
+    accounts: ClientAccounts,
+}
+
+impl Authority {
+    /// With these records and bcrypt workers; `proof_key` is that of the workers.
+    pub fn new(replica: &Arc<Replica>, hasher: &Arc<Hasher>, proof_key: ProofKey) -> Self {
+        Self {
+            replica: Arc::clone(replica),
+            queue: OnceLock::new(),
+            hasher: Arc::clone(hasher),
+            proof_key,
+            accounts: ClientAccounts::default(),
+        }
+    }
+
+    /// Where what is issued is recorded; opened when it is first needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when it cannot be opened.
+    pub(crate) fn queue(&self) -> Result<&WriteQueue, Unavailable> {
+        if let Some(queue) = self.queue.get() {
+            return Ok(queue);
+        }
+        let started = WriteQueue::start(&self.replica).map_err(|error| {
+            tracing::error!("tokens cannot be recorded: {error}");
+            Unavailable
+        })?;
+        Ok(self.queue.get_or_init(|| started))
+    }
+
+    /// The records.
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// The bcrypt workers.
+    pub(crate) fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Under which secrets that were proved are remembered.
+    pub(crate) fn proof_key(&self) -> &ProofKey {
+        &self.proof_key
+    }
+}
+
+/// An endpoint at work under one configuration.
 #[derive(Debug)]
 struct Served {
     authority: Arc<Authority>,
+    limits: Arc<Limits>,
+    access_token_prefix: Box<str>,
+    merchants: Option<Arc<dyn Merchants>>,
     endpoint: Endpoint,
-    rates: ClientRates,
+    /// Of one client from one address; `None`: no limit.
+    rate: Option<Rate>,
 }
 
 /// The endpoints as one router, and the paths that it serves.
 pub fn router(
-    authority: Authority,
-    endpoints: Vec<Endpoint>,
-    customers: Option<&CustomerTokens>,
+    authority: &Arc<Authority>,
+    limits: &Arc<Limits>,
+    settings: Settings,
 ) -> (Router, Vec<Box<str>>) {
-    let authority = Arc::new(authority);
     let mut router = Router::new();
     let mut paths: Vec<Box<str>> = Vec::new();
-    for endpoint in endpoints {
+    for endpoint in settings.endpoints {
         paths.extend(endpoint.paths());
         let rate = (endpoint.requests_per_minute > 0).then(|| Rate {
             burst: endpoint.requests_per_minute,
@@ -127,12 +187,19 @@ pub fn router(
         });
         let served = |rate| {
             Arc::new(Served {
-                authority: authority.clone(),
+                authority: Arc::clone(authority),
+                limits: Arc::clone(limits),
+                access_token_prefix: settings.access_token_prefix.clone(),
+                merchants: settings.merchants.clone(),
                 endpoint: endpoint.clone(),
-                rates: ClientRates::new(rate),
+                rate,
             })
         };
         router = router.route(&endpoint.path, any(token).with_state(served(rate)));
+        if endpoint.platform == Platform::Selorax {
+            let at = endpoint.sibling("authorize");
+            router = router.route(&at, any(authorize::authorize).with_state(served(None)));
+        }
         if endpoint.platform == Platform::Standard {
             // Resource servers ask for every request of theirs.
             let unlimited = served(None);
@@ -146,10 +213,10 @@ pub fn router(
             router = router.route(metadata::PATH, any(metadata::document).with_state(unlimited));
         }
     }
-    if let Some(settings) = customers {
-        let customers = Arc::new(customer::Customers::new(authority, settings));
-        router = router.route(&settings.path, any(customer::token).with_state(customers));
-        paths.push(settings.path.clone());
+    if let Some(tokens) = settings.customer_tokens {
+        let customers = Arc::new(customer::Customers::new(authority, limits, &tokens));
+        router = router.route(&tokens.path, any(customer::token).with_state(customers));
+        paths.push(tokens.path);
     }
     (router, paths)
 }
@@ -170,7 +237,7 @@ async fn token(
         Method::POST => dialect::token(&served, &request, &mut remark).await,
         _ => Err(Failure::Method),
     };
-    served.authority.tell(served.endpoint.platform, outcome, &request, remark)
+    tell(&served.limits, served.endpoint.platform, outcome, &request, remark)
 }
 
 async fn introspection(
@@ -186,7 +253,7 @@ async fn introspection(
         Method::POST => introspect::introspect(&served, &request, &mut remark).await,
         _ => Err(Failure::Method),
     };
-    served.authority.tell(served.endpoint.platform, outcome, &request, remark)
+    tell(&served.limits, served.endpoint.platform, outcome, &request, remark)
 }
 
 async fn revocation(
@@ -202,7 +269,7 @@ async fn revocation(
         Method::POST => revoke::revoke(&served, &request, &mut remark).await,
         _ => Err(Failure::Method),
     };
-    served.authority.tell(served.endpoint.platform, outcome, &request, remark)
+    tell(&served.limits, served.endpoint.platform, outcome, &request, remark)
 }
 
 impl Served {
@@ -217,35 +284,33 @@ impl Served {
     }
 }
 
-impl Authority {
-    /// The answer in the platform's words, with what the log is told. A failed attempt counts against its
-    /// address; past the budget it is answered 429.
-    fn tell(
-        &self,
-        platform: Platform,
-        outcome: Result<Value, Failure>,
-        request: &Request<'_>,
-        mut remark: Remark,
-    ) -> Response {
-        let mut response = match outcome {
-            Ok(body) => dialect::accept(platform, &body),
-            Err(failure) => {
-                let failure = self.charged(failure, request.requester);
-                remark.code = failure.code();
-                dialect::refuse(platform, &failure, request)
-            }
-        };
-        response.extensions_mut().insert(remark);
-        response
-    }
+/// The answer in the platform's words, with what the log is told. A failed attempt counts against its
+/// address; past the budget it is answered 429.
+fn tell(
+    limits: &Limits,
+    platform: Platform,
+    outcome: Result<Value, Failure>,
+    request: &Request<'_>,
+    mut remark: Remark,
+) -> Response {
+    let mut response = match outcome {
+        Ok(body) => dialect::accept(platform, &body),
+        Err(failure) => {
+            let failure = charged(limits, failure, request.requester);
+            remark.code = failure.code();
+            dialect::refuse(platform, &failure, request)
+        }
+    };
+    response.extensions_mut().insert(remark);
+    response
+}
 
-    fn charged(&self, failure: Failure, requester: &Requester) -> Failure {
-        if !failure.is_attempt() {
-            return failure;
-        }
-        match self.limits.failures.charge(requester.address, Instant::now()) {
-            Ok(()) => failure,
-            Err(wait) => Failure::TooMany(wait),
-        }
+fn charged(limits: &Limits, failure: Failure, requester: &Requester) -> Failure {
+    if !failure.is_attempt() {
+        return failure;
+    }
+    match limits.failures.charge(requester.address, Instant::now()) {
+        Ok(()) => failure,
+        Err(wait) => Failure::TooMany(wait),
     }
 }

@@ -20,7 +20,8 @@ pub(super) async fn revoke(
     let token = parameters.get("token").ok_or(Failure::malformed("token is missing."))?;
     if token.len() <= MAX_OPAQUE_BYTES {
         let digest = TokenDigest::of(token.as_bytes());
-        let revoked = served.authority.queue.revoke_access_token(client.app.app_id, digest, Timestamp::now());
+        let revoked =
+            served.authority.queue()?.revoke_access_token(client.app.app_id, digest, Timestamp::now());
         revoked.await?;
     }
     Ok(json!({}))

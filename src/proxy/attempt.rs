@@ -48,7 +48,7 @@ impl Upstreams {
         let one = self.all().get(upstream)?;
         let (index, server, turn) = one.choose(attempts.tried, self.clock(now))?;
         if attempts.made > 0 {
-            one.retries.fetch_add(1, Ordering::Relaxed);
+            one.counts.retries.fetch_add(1, Ordering::Relaxed);
         }
         attempts.made += 1;
         attempts.tried |= 1 << index;
@@ -61,7 +61,7 @@ impl Upstreams {
     /// No connection could be opened; says whether another server may be tried.
     pub(super) fn unconnected(&self, upstream: usize, attempts: &mut Attempts, error: &Error) -> bool {
         let Some(one) = self.all().get(upstream) else { return false };
-        one.connect_failures.fetch_add(1, Ordering::Relaxed);
+        one.counts.connect_failures.fetch_add(1, Ordering::Relaxed);
         // What this machine lacks (descriptors, ports) is no server's fault.
         if *error.etype() != ErrorType::InternalError {
             self.blame(one, attempts);

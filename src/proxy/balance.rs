@@ -82,6 +82,17 @@ impl Standing {
         }
     }
 
+    /// The same, as far as the requests tell: for a server that is checked in another way from now on.
+    pub(super) fn without_checks(&self) -> Self {
+        let of = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Relaxed));
+        Self {
+            failures: of(&self.failures),
+            ejections: of(&self.ejections),
+            trial_at: AtomicU64::new(self.trial_at.load(Ordering::Relaxed)),
+            ..Self::default()
+        }
+    }
+
     /// A request goes there.
     pub(super) fn enter(&self) {
         self.under_way.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 
 use super::attempt::Attempts;
+use super::engine::Engine;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
@@ -18,8 +19,12 @@ use crate::model::{App, Platform, Remark, Store};
 #[derive(Debug)]
 pub struct Context {
     pub(super) started: Instant,
+    /// What was in force when it started; it ends under it.
+    pub(super) engine: Arc<Engine>,
     pub(super) request_id: HeaderValue,
     pub(super) peer: Peer,
+    /// Whether what the peer says of others is believed.
+    pub(super) is_peer_trusted: bool,
     /// `None` for HTTP/2, whose streams share a connection.
     pub(super) leash: Option<Arc<Leash>>,
     /// Its entry in the book, once it may live long.

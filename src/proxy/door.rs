@@ -24,14 +24,13 @@ use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use super::alarm::Alarm;
 use super::answer;
 use super::context::{Outcome, Record};
+use super::engine::Engines;
 use super::forwarded::RequestIds;
 use super::http2;
 use super::leash::{AtDoor, Leash, Leashed};
 use super::peer::Peer;
-use super::service::Recorder;
 use crate::gate::Reason;
 use crate::limits::Places;
-use crate::model::AddressList;
 use crate::wire::head::{self, HeadError};
 
 /// How long a connection may stay without a request.
@@ -50,15 +49,15 @@ pub struct DoorLimits {
     pub header_timeout: Duration,
     /// The largest head, in bytes.
     pub head_bytes: usize,
+    /// The most header fields.
+    pub header_fields: usize,
 }
 
 /// The door, in front of an HTTP application.
 pub struct Door<A> {
     inner: Arc<A>,
-    limits: DoorLimits,
-    trusted_proxies: AddressList,
+    engines: Arc<Engines>,
     places: Arc<Places>,
-    recorder: Arc<dyn Recorder>,
     request_ids: Arc<RequestIds>,
 }
 
@@ -72,15 +71,13 @@ enum NoHead {
 
 impl<A> Door<A> {
     /// A door to `inner`.
-    pub fn new(
-        inner: A,
-        limits: DoorLimits,
-        trusted_proxies: AddressList,
-        places: Arc<Places>,
-        recorder: Arc<dyn Recorder>,
-        request_ids: Arc<RequestIds>,
-    ) -> Self {
-        Self { inner: Arc::new(inner), limits, trusted_proxies, places, recorder, request_ids }
+    pub fn new(inner: A, engines: Arc<Engines>, places: Arc<Places>, request_ids: Arc<RequestIds>) -> Self {
+        Self { inner: Arc::new(inner), engines, places, request_ids }
+    }
+
+    /// The limits in force.
+    fn limits(&self) -> DoorLimits {
+        self.engines.glance().door
     }
 }
 
@@ -90,7 +87,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
         let address = address(&stream);
         let _place = self.places.take(address)?; // no place: closed at once
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            http2::serve(&self.inner, stream, self.limits.header_timeout, shutdown).await;
+            http2::serve(&self.inner, stream, self.limits(), shutdown).await;
             return None;
         }
         self.serve(stream, address, shutdown).await;
@@ -105,11 +102,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Serves the requests of one HTTP/1 connection, one after the other.
     async fn serve(&self, mut stream: Stream, address: IpAddr, shutdown: &ShutdownWatch) {
-        let peer = Peer::new(address, &self.trusted_proxies);
+        let peer = Peer::new(address);
         let leash = Arc::new(Leash::default());
         stream = Box::new(Leashed::new(stream, Arc::clone(&leash)));
         let mut settings: Option<HttpPersistentSettings> = None;
-        let mut patience = self.limits.header_timeout;
+        let mut patience = self.limits().header_timeout;
         let mut alarm = Alarm::default();
         loop {
             let head = match self.receive(&mut stream, patience, &mut alarm, shutdown).await {
@@ -155,7 +152,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             Ok(read) if read > 0 => {}
             _ => return Err(NoHead::Gone),
         }
-        let deadline = Deadline::now() + self.limits.header_timeout;
+        let limits = self.limits();
+        let deadline = Deadline::now() + limits.header_timeout;
         let mut searched = 0;
         loop {
             if searched == 0 {
@@ -165,7 +163,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             if let Some(end) = head::end(&bytes, searched) {
                 return self.check(bytes, end);
             }
-            if bytes.len() > self.limits.head_bytes {
+            if bytes.len() > limits.head_bytes {
                 return Err(NoHead::Refused(Reason::HeadTooLarge));
             }
             if head::has_bare_line_feed(&bytes, searched) {
@@ -181,7 +179,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
 
     fn check(&self, mut bytes: BytesMut, end: usize) -> Result<BytesMut, NoHead> {
         let refused = |error| match error {
-            HeadError::TooManyFields => Reason::HeadTooLarge,
+            HeadError::TooManyFields => Reason::TooManyFields,
             HeadError::Method => Reason::Method,
             HeadError::Host => Reason::Host,
             HeadError::Length => Reason::Framing,
@@ -217,7 +215,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             let drain = async { while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {} };
             let _ = timeout(FAREWELL, drain).await;
         }
-        self.recorder.record(&Record {
+        self.engines.current().recorder.record(&Record {
             request_id: &request_id,
             outcome: Outcome::Refused,
             status: reason.code().status().as_u16(),

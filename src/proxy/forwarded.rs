@@ -66,13 +66,15 @@ pub(super) fn sent_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 /// Where a request came from.
 pub(super) struct Origin<'a> {
     pub(super) peer: &'a Peer,
+    /// Whether what the peer says of others is believed.
+    pub(super) is_trusted: bool,
     pub(super) tls: bool,
     pub(super) request_id: &'a HeaderValue,
 }
 
 /// Whether the caller spoke TLS: to us, or to the trusted proxy in front, which says so.
-pub(super) fn is_secure(tls: bool, peer: &Peer, headers: &HeaderMap) -> bool {
-    match peer.is_trusted && has_only(headers, &PROTO, is_scheme) {
+pub(super) fn is_secure(tls: bool, is_peer_trusted: bool, headers: &HeaderMap) -> bool {
+    match is_peer_trusted && has_only(headers, &PROTO, is_scheme) {
         true => headers.get(&PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")),
         false => tls,
     }
@@ -80,14 +82,14 @@ pub(super) fn is_secure(tls: bool, peer: &Peer, headers: &HeaderMap) -> bool {
 
 /// Sets request id and `X-Forwarded-*` on the request to the upstream, which has its checked Host.
 pub(super) fn set(headers: &mut HeaderMap, origin: &Origin<'_>) {
-    let peer = origin.peer;
+    let (peer, is_trusted) = (origin.peer, origin.is_trusted);
     headers.insert(X_REQUEST_ID, origin.request_id.clone());
-    let addresses = if peer.is_trusted { chain(headers, peer) } else { peer.text.clone() };
+    let addresses = if is_trusted { chain(headers, peer) } else { peer.text.clone() };
     headers.insert(FOR, addresses);
-    if !(peer.is_trusted && has_only(headers, &PROTO, is_scheme)) {
+    if !(is_trusted && has_only(headers, &PROTO, is_scheme)) {
         headers.insert(PROTO, HeaderValue::from_static(if origin.tls { "https" } else { "http" }));
     }
-    if !(peer.is_trusted && has_only(headers, &FORWARDED_HOST, is_authority))
+    if !(is_trusted && has_only(headers, &FORWARDED_HOST, is_authority))
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(FORWARDED_HOST, host);

@@ -1,7 +1,7 @@
 //! Active checks: every server of an upstream is asked every few seconds, over a connection of its own,
 //! whether it serves. A server counts as up until its checks say otherwise.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HOST, USER_AGENT};
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::balance::State;
-use super::upstream::{Prepared, Scheme, Server, Upstreams};
+use super::upstream::{Prepared, Scheme, Server};
 
 /// How the servers of an upstream are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,31 +42,41 @@ pub enum Probe {
     Http(Box<str>),
 }
 
-/// Starts the checks of all upstreams that have any.
-pub(super) fn spawn(upstreams: &Arc<Upstreams>, conf: &ServerConf, tasks: &mut JoinSet<()>) {
-    if upstreams.all().iter().all(|one| one.upstream.health.is_none()) {
-        return;
-    }
-    let connector = Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(conf))));
-    for (index, one) in upstreams.all().iter().enumerate() {
-        if let Some(check) = one.upstream.health.clone() {
-            tasks.spawn(keep_checked(Arc::clone(upstreams), index, check, Arc::clone(&connector)));
-        }
+/// What the checks connect with, as the proxy does.
+pub struct Checker {
+    conf: Arc<ServerConf>,
+    /// Made when the first upstream has checks: it reads the system's certificate authorities.
+    connector: OnceLock<Arc<Connector>>,
+}
+
+impl std::fmt::Debug for Checker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checker").finish_non_exhaustive()
     }
 }
 
-async fn keep_checked(
-    upstreams: Arc<Upstreams>,
-    index: usize,
-    check: HealthCheck,
-    connector: Arc<Connector>,
-) {
-    let Some(one) = upstreams.all().get(index) else { return };
-    let check = Arc::new(check);
+impl Checker {
+    /// Connects by this configuration.
+    pub fn new(conf: Arc<ServerConf>) -> Self {
+        Self { conf, connector: OnceLock::new() }
+    }
+
+    /// Checks the servers of `one`, if it says how, until the task is dropped or `one` is.
+    pub(super) fn spawn(&self, one: &Arc<Prepared>, tasks: &mut JoinSet<()>) {
+        let Some(check) = one.upstream.health.clone() else { return };
+        let connector = self
+            .connector
+            .get_or_init(|| Arc::new(Connector::new(Some(ConnectorOptions::from_server_conf(&self.conf)))));
+        tasks.spawn(keep_checked(Arc::downgrade(one), Arc::new(check), Arc::clone(connector)));
+    }
+}
+
+async fn keep_checked(one: Weak<Prepared>, check: Arc<HealthCheck>, connector: Arc<Connector>) {
     let mut ticks = tokio::time::interval(check.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let Some(one) = one.upgrade() else { return };
         let mut running = JoinSet::new();
         for server in one.servers().iter().cloned() {
             let (check, connector) = (Arc::clone(&check), Arc::clone(&connector));
@@ -78,7 +88,7 @@ async fn keep_checked(
         while let Some(ended) = running.join_next().await {
             // A check that panicked says nothing.
             if let Ok((passed, server)) = ended {
-                note(one, &server, passed, &check);
+                note(&one, &server, passed, &check);
             }
         }
     }

@@ -8,6 +8,7 @@ mod attempt;
 mod balance;
 mod context;
 mod door;
+mod engine;
 mod forwarded;
 mod grpc;
 mod health;
@@ -26,11 +27,14 @@ pub use attempt::MOST_ATTEMPTS;
 pub use balance::{Balance, Ejection, MOST_SERVERS};
 pub use context::{Outcome, Record};
 pub use door::{Door, DoorLimits};
+pub use engine::{Engine, Engines};
 pub use forwarded::RequestIds;
-pub use health::{HealthCheck, Probe};
+pub use health::{Checker, HealthCheck, Probe};
 pub use in_flight::InFlight;
 pub use leash::LeashBook;
 pub use local::Local;
 pub use service::{Parts, Recorder, StoreProxy};
-pub use tls::{ClientAuth, ClientVerifier, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener};
+pub use tls::{
+    ClientAuth, ClientVerifier, OtherFiles, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener,
+};
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -17,18 +18,17 @@ use pingora::{Error, ErrorSource, ErrorType};
 use super::answer;
 use super::attempt::Attempts;
 use super::context::{Answered, Context, Known, Outcome, Record};
+use super::engine::Engines;
 use super::forwarded::{self, Origin, RequestIds};
 use super::hop;
 use super::in_flight::InFlight;
 use super::leash::{AtDoor, LeashBook};
-use super::local::Local;
 use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
-use super::upstream::Upstreams;
-use crate::gate::{Challenge, Code, Decision, Directory, Gate, Head, Pass, RawHead, Reason};
+use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Reason};
 use crate::hasher::{Hasher, Verdict};
-use crate::limits::{Caller, Draw, Limits, Quota};
+use crate::limits::{Caller, Draw, Quota};
 use crate::model::{Requester, Timestamp};
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
@@ -50,22 +50,14 @@ pub trait Recorder: Send + Sync + 'static {
 /// The gateway as a Pingora proxy.
 pub struct StoreProxy<D>(Parts<D>);
 
-/// What the proxy works with.
+/// What the proxy works with, whatever the configuration.
 pub struct Parts<D> {
-    /// The engine.
-    pub gate: Gate,
+    /// The engine in force.
+    pub engines: Arc<Engines>,
     /// The records.
     pub directory: D,
     /// The bcrypt workers.
     pub hasher: Arc<Hasher>,
-    /// For those who fail, and for those who ask too often.
-    pub limits: Arc<Limits>,
-    /// What is answered here.
-    pub local: Local,
-    /// Where requests go.
-    pub upstreams: Arc<Upstreams>,
-    /// Where their records go.
-    pub recorder: Arc<dyn Recorder>,
     /// The count of requests under way.
     pub in_flight: Arc<InFlight>,
     /// The ids of requests.
@@ -96,6 +88,11 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
             _ => None,
         };
+        if session.is_http2()
+            && let Err(error) = hop::check_http2_request(request)
+        {
+            return Next::Refuse(Reason::Syntax(error));
+        }
         let raw = RawHead {
             method: &request.method,
             target: request.raw_path(),
@@ -103,7 +100,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             headers: &request.headers,
             peer: context.peer.address,
         };
-        let head = match self.0.gate.admit(&raw) {
+        let head = match context.engine.gate.admit(&raw) {
             Ok(head) => head,
             Err(reason) => return Next::Refuse(reason),
         };
@@ -115,28 +112,19 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Err(_) => return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte)),
             }
         }
-        if self.0.local.serves(head.target.path()) {
+        if context.engine.local.serves(head.target.path()) {
             let Ok(target) = head.target.path_and_query().parse() else {
                 return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte));
             };
-            return Next::Local(target, self.requester(session, &head, context));
+            let requester = requester(session, &head, context);
+            return Next::Local(target, requester);
         }
         context.known = Known::default();
-        match self.0.gate.decide(&head, &self.0.directory, Timestamp::now(), &mut context.known) {
+        let now = Timestamp::now();
+        match context.engine.gate.decide(&head, &self.0.directory, now, &mut context.known) {
             Decision::Forward(route, pass) => Next::Forward { upstream: route.upstream, pass },
             Decision::Prove(challenge) => Next::Prove(challenge),
             Decision::Refuse(reason) => Next::Refuse(reason),
-        }
-    }
-
-    /// Who asks an endpoint of ours.
-    fn requester(&self, session: &Session, head: &Head<'_>, context: &Context) -> Requester {
-        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        Requester {
-            address: head.caller,
-            host: head.host.into(),
-            secure: forwarded::is_secure(tls, &context.peer, head.headers),
-            request_id: context.request_id.clone(),
         }
     }
 
@@ -149,7 +137,8 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     ) -> Result<(usize, Pass), Reason> {
         for _ in 0..PROOF_ROUNDS {
             let address = context.caller.unwrap_or(context.peer.address);
-            let fee = self.0.limits.failures.take_fee(address, &challenge.app.client_id, Instant::now());
+            let failures = &context.engine.limits.failures;
+            let fee = failures.take_fee(address, &challenge.app.client_id, Instant::now());
             let fee = fee.map_err(Reason::TooManyFailures)?;
             match self.0.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
                 Verdict::Proved => fee.refund(),
@@ -169,6 +158,12 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         Err(Reason::Saturated) // the record changed faster than it could be proved
     }
 
+    /// Whether a field of an upstream's answer says what only the gateway may say.
+    fn speaks_for_us(&self, name: &HeaderName, context: &Context) -> bool {
+        let rationed = context.quota.is_some();
+        context.pass.as_ref().is_some_and(|pass| context.engine.gate.speaks_for_us(name, pass, rationed))
+    }
+
     /// Counts a request that is about to be forwarded against its caller's rate limit.
     async fn ration(&self, pass: &Pass, context: &mut Context) -> Result<(), Reason> {
         let Some(route) = context.known.route else { return Ok(()) };
@@ -178,7 +173,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Caller::Address(context.caller.unwrap_or(context.peer.address))
             }
         };
-        match self.0.limits.rates.draw(route, caller, Instant::now()).await {
+        match context.engine.limits.rates.draw(route, caller, Instant::now()).await {
             Draw::Unlimited => Ok(()),
             Draw::Granted(quota) => {
                 context.quota = Some(quota);
@@ -210,11 +205,22 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// A failed attempt counts against its address; past the budget it is answered 429.
     fn charged(&self, reason: Reason, context: &Context) -> Reason {
         let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
-        let charge = |caller| self.0.limits.failures.charge(caller, Instant::now());
+        let charge = |caller| context.engine.limits.failures.charge(caller, Instant::now());
         match context.caller.filter(|_| failed).map(charge) {
             Some(Err(wait)) => Reason::TooManyFailures(wait),
             _ => reason,
         }
+    }
+}
+
+/// Who asks an endpoint of ours.
+fn requester(session: &Session, head: &Head<'_>, context: &Context) -> Requester {
+    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    Requester {
+        address: head.caller,
+        host: head.host.into(),
+        secure: forwarded::is_secure(tls, context.is_peer_trusted, head.headers),
+        request_id: context.request_id.clone(),
     }
 }
 
@@ -235,8 +241,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     fn new_ctx(&self) -> Context {
         Context {
             started: Instant::now(),
+            engine: self.0.engines.current(),
             request_id: HeaderValue::from_static("-"),
             peer: Peer::unknown(),
+            is_peer_trusted: false,
             leash: None,
             on_leash: None,
             caller: None,
@@ -267,9 +275,11 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         hop::drop_stray_upgrade(session.req_header_mut());
         if session.is_http2() {
             // The door sees connections, not streams.
-            context.peer = Peer::new(peer(session), &self.0.gate.settings().trusted_proxies);
+            context.peer = Peer::new(peer(session));
         }
-        let sent = if context.peer.is_trusted {
+        let trusted = &context.engine.gate.settings().trusted_proxies;
+        context.is_peer_trusted = trusted.contains(context.peer.address);
+        let sent = if context.is_peer_trusted {
             forwarded::sent_request_id(&session.req_header().headers)
         } else {
             None
@@ -281,7 +291,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let settled = match self.decide(session, context) {
             Next::Local(target, requester) => {
-                let answered = Box::pin(self.0.local.answer(session, target, requester)).await;
+                let engine = Arc::clone(&context.engine);
+                let answered = Box::pin(engine.local.answer(session, target, requester)).await;
                 let remark = answered.as_ref().ok().cloned().flatten();
                 context.local = Some(Box::new(Answered(remark)));
                 return answered.map(|_| true);
@@ -305,16 +316,13 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             }
             Err(reason) => {
                 // Where the end of the body is in doubt the connection is out of step.
-                let keep = !matches!(reason, Reason::Framing | Reason::HeadTooLarge | Reason::Host);
-                let quota = context.quota.as_ref();
-                let refusal = answer::refuse(
-                    session,
-                    &reason,
-                    context.known.platform,
-                    &context.request_id,
-                    quota,
-                    keep,
+                let keep = !matches!(
+                    reason,
+                    Reason::Framing | Reason::HeadTooLarge | Reason::TooManyFields | Reason::Host
                 );
+                let quota = context.quota.as_ref();
+                let platform = context.known.platform;
+                let refusal = answer::refuse(session, &reason, platform, &context.request_id, quota, keep);
                 let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
@@ -323,7 +331,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     }
 
     async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        let peer = self.0.upstreams.next(context.upstream, &mut context.attempts, context.started);
+        let peer = context.engine.upstreams.next(context.upstream, &mut context.attempts, context.started);
         peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -349,22 +357,25 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             {
                 head.headers.insert(HOST, host); // a rewritten target has no authority any more
             }
+        } else {
+            hop::restore(&session.req_header().headers, &mut head.headers, context.is_peer_trusted);
         }
-        for name in self.0.gate.strip(&head.headers, pass, context.peer.is_trusted) {
+        for name in context.engine.gate.strip(&head.headers, pass, context.is_peer_trusted) {
             head.headers.remove(&name);
         }
         head.headers.reserve(SET_AT_MOST);
         let origin = Origin {
             peer: &context.peer,
+            is_trusted: context.is_peer_trusted,
             tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
             request_id: &context.request_id,
         };
         forwarded::set(&mut head.headers, &origin);
-        for (name, value) in self.0.gate.identity(pass) {
+        for (name, value) in context.engine.gate.identity(pass) {
             head.headers.insert(name, value);
         }
         if let Some(certificate) = client_certificate(session) {
-            let names = &self.0.gate.settings().inject;
+            let names = &context.engine.gate.settings().inject;
             head.headers.insert(names.client_cert_fingerprint.clone(), certificate.fingerprint.clone());
             if let Some(subject) = &certificate.subject {
                 head.headers.insert(names.client_cert_subject.clone(), subject.clone());
@@ -383,12 +394,22 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     ) -> pingora::Result<()> {
         context.first_byte = Some(Instant::now());
         self.follow_credential(response, context);
-        self.0.upstreams.answered(context.upstream, &context.attempts);
-        hop::clean(response);
+        context.engine.upstreams.answered(context.upstream, &context.attempts);
+        hop::clean(response, |name| self.speaks_for_us(name, context));
         for (name, value) in context.quota.iter().flat_map(Quota::headers) {
             response.insert_header(name, value)?;
         }
         response.insert_header("X-Request-Id", context.request_id.clone())
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        context: &mut Context,
+    ) -> pingora::Result<Option<Bytes>> {
+        hop::clean_trailers(trailers, |name| self.speaks_for_us(name, context));
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -399,7 +420,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent: another server may be tried, each at most once.
-        error.set_retry(self.0.upstreams.unconnected(context.upstream, &mut context.attempts, &error));
+        let upstreams = &context.engine.upstreams;
+        error.set_retry(upstreams.unconnected(context.upstream, &mut context.attempts, &error));
         error
     }
 
@@ -417,7 +439,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         }
         let repeatable =
             session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-        self.0.upstreams.unanswered(context.upstream, &mut context.attempts, &mut error, reused, repeatable);
+        let upstreams = &context.engine.upstreams;
+        upstreams.unanswered(context.upstream, &mut context.attempts, &mut error, reused, repeatable);
         error
     }
 
@@ -442,16 +465,16 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             ) => {
                 None // nobody is there to be answered
             }
-            (ErrorSource::Downstream, _) => Some(Reason::Framing),
+            (ErrorSource::Downstream, _) => Some(Reason::Body),
             (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
         };
         let mut status = 0;
         if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
             status = reason.code().status().as_u16();
+            let platform = context.known.platform;
             let quota = context.quota.as_ref();
             if let Err(error) =
-                answer::refuse(session, &reason, context.known.platform, &context.request_id, quota, false)
-                    .await
+                answer::refuse(session, &reason, platform, &context.request_id, quota, false).await
             {
                 tracing::debug!("an error could not be answered: {error}");
             }
@@ -485,7 +508,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             _ => None,
         };
         let known = &context.known;
-        self.0.recorder.record(&Record {
+        context.engine.recorder.record(&Record {
             request_id: &context.request_id,
             outcome,
             reason: context.refused.as_ref(),

@@ -4,15 +4,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 use tokio::task::JoinSet;
 
 use super::balance::{self, Balance, Ejection, MOST_SERVERS, Standing, State, Turn};
-use super::health::{self, HealthCheck};
+use super::health::{Checker, HealthCheck};
 use super::tls::UpstreamTls;
 
 /// How often host names are resolved anew.
@@ -23,7 +22,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 const HTTP2_STREAMS: usize = 100;
 
 /// A named upstream, as configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: Box<str>,
@@ -44,7 +43,7 @@ pub struct Upstream {
 }
 
 /// The limits of one request to an upstream.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamTimeouts {
     /// To connect, the TLS handshake included.
     pub connect: Duration,
@@ -79,7 +78,7 @@ pub enum Scheme {
 /// All upstreams, ready to serve.
 #[derive(Debug)]
 pub struct Upstreams {
-    all: Vec<Prepared>,
+    all: Vec<Arc<Prepared>>,
     /// What the times of the servers' standings count from.
     epoch: Instant,
 }
@@ -91,8 +90,16 @@ pub(super) struct Prepared {
     turn: AtomicUsize,
     /// One entry per resolved address; replaced whole.
     servers: RwLock<Arc<[Arc<Server>]>>,
-    /// Ejections happen one at a time, so that they can count each other.
-    ejecting: Mutex<()>,
+    /// Ejections happen one at a time, so that they can count each other; shared as the standings are.
+    ejecting: Arc<Mutex<()>>,
+    pub(super) counts: Arc<Counts>,
+    /// What is done in the background; ended when the upstream is out of force or dropped.
+    tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+/// What is counted under an upstream's name, since the start and whatever else of it changes.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
     ejections: AtomicU64,
     pub(super) connect_failures: AtomicU64,
     pub(super) retries: AtomicU64,
@@ -104,7 +111,8 @@ pub(super) struct Server {
     pub(super) peer: HttpPeer,
     pub(super) configured: UpstreamServer,
     pub(super) address: SocketAddr,
-    pub(super) standing: Standing,
+    /// Shared with the same server of the configuration before.
+    pub(super) standing: Arc<Standing>,
 }
 
 /// An upstream as the metrics show it. The counts are since the start.
@@ -129,53 +137,45 @@ pub struct UpstreamStatus<'u> {
 impl Upstreams {
     /// Prepares the upstreams and resolves their names once. A name that cannot be resolved yet is
     /// no error here: its requests get 502 until it can.
-    pub async fn prepare(upstreams: Vec<Upstream>) -> Self {
+    ///
+    /// An upstream that is the same as `before` is taken over with all that is known of it. Of one that
+    /// changed, the servers that it keeps are taken over: ejected ones stay ejected, and those that the checks
+    /// found down stay down as long as the checks are the same. Nothing of `before` is changed.
+    pub async fn prepare(upstreams: Vec<Upstream>, before: Option<&Self>) -> Self {
         let mut all = Vec::with_capacity(upstreams.len());
         for upstream in upstreams {
-            let one = Prepared {
-                upstream,
-                turn: AtomicUsize::new(0),
-                servers: RwLock::new(Arc::from([])),
-                ejecting: Mutex::new(()),
-                ejections: AtomicU64::new(0),
-                connect_failures: AtomicU64::new(0),
-                retries: AtomicU64::new(0),
-            };
-            one.resolve().await;
-            all.push(one);
+            let known = before.and_then(|before| before.all.iter().find(|one| one.has_name_of(&upstream)));
+            all.push(match known {
+                Some(one) if one.upstream == upstream => Arc::clone(one),
+                known => Arc::new(Prepared::new(upstream, known.map(|one| &**one)).await),
+            });
         }
-        Self { all, epoch: Instant::now() }
+        Self { all, epoch: before.map_or_else(Instant::now, |before| before.epoch) }
     }
 
-    /// Keeps host names resolved and servers checked, until the task is dropped.
-    pub async fn maintain(self: Arc<Self>, conf: Arc<ServerConf>) {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&self).keep_resolved());
-        health::spawn(&self, &conf, &mut tasks);
-        while tasks.join_next().await.is_some() {}
+    /// Keeps host names resolved and servers checked from now on, also where `before` already does.
+    pub fn start(&self, checker: &Checker) {
+        for one in &self.all {
+            one.start(checker);
+        }
     }
 
-    async fn keep_resolved(self: Arc<Self>) {
-        let named: Vec<&Prepared> = self.all.iter().filter(|one| one.has_names()).collect();
-        if named.is_empty() {
-            return;
-        }
-        let mut ticks = tokio::time::interval(RESOLVE_EVERY);
-        ticks.tick().await; // `prepare` did the first
-        loop {
-            ticks.tick().await;
-            for one in &named {
-                one.resolve().await;
-            }
+    /// Ends what [`Upstreams::start`] started, for all that is not in force after this.
+    pub fn end(&self, after: Option<&Self>) {
+        let stays = |one: &Arc<Prepared>| {
+            after.is_some_and(|after| after.all.iter().any(|other| Arc::ptr_eq(one, other)))
+        };
+        for one in self.all.iter().filter(|one| !stays(one)) {
+            one.tasks().take();
         }
     }
 
     /// The state of every upstream at this moment.
     pub fn status(&self) -> impl Iterator<Item = UpstreamStatus<'_>> {
-        self.all.iter().map(Prepared::status)
+        self.all.iter().map(|one| one.status())
     }
 
-    pub(super) fn all(&self) -> &[Prepared] {
+    pub(super) fn all(&self) -> &[Arc<Prepared>] {
         &self.all
     }
 
@@ -186,6 +186,38 @@ impl Upstreams {
 }
 
 impl Prepared {
+    async fn new(upstream: Upstream, before: Option<&Self>) -> Self {
+        let one = Self {
+            upstream,
+            turn: AtomicUsize::new(0),
+            servers: RwLock::new(Arc::from([])),
+            ejecting: before.map(|before| Arc::clone(&before.ejecting)).unwrap_or_default(),
+            counts: before.map(|before| Arc::clone(&before.counts)).unwrap_or_default(),
+            tasks: Mutex::new(None),
+        };
+        one.resolve(before).await;
+        one
+    }
+
+    fn has_name_of(&self, upstream: &Upstream) -> bool {
+        self.upstream.name == upstream.name
+    }
+
+    fn start(self: &Arc<Self>, checker: &Checker) {
+        let mut tasks = self.tasks();
+        if tasks.is_none() {
+            let tasks = tasks.insert(JoinSet::new());
+            if self.has_names() {
+                tasks.spawn(keep_resolved(Arc::downgrade(self)));
+            }
+            checker.spawn(self, tasks);
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Option<JoinSet<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The servers as they are known now.
     pub(super) fn servers(&self) -> Arc<[Arc<Server>]> {
         Arc::clone(&self.servers.read().unwrap_or_else(PoisonError::into_inner))
@@ -197,7 +229,7 @@ impl Prepared {
         let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
         let (balance, ejection) = (self.upstream.balance, self.upstream.ejection);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let standing = |index: usize| &servers[index].standing;
+        let standing = |index: usize| &*servers[index].standing;
         let (index, turn) = balance::choose(servers.len(), standing, balance, ejection, tried, turn, now)?;
         Some((index, Arc::clone(&servers[index]), turn))
     }
@@ -215,10 +247,10 @@ impl Prepared {
         }
         let _alone = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
         let servers = self.servers();
-        let standing = |index: usize| &servers[index].standing;
+        let standing = |index: usize| &*servers[index].standing;
         let Some(index) = servers.iter().position(|other| Arc::ptr_eq(other, server)) else { return };
         if let Some(length) = balance::eject(servers.len(), standing, index, ejection, turn, now) {
-            self.ejections.fetch_add(1, Ordering::Relaxed);
+            self.counts.ejections.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 upstream = &*self.upstream.name,
                 server = %server.address,
@@ -243,9 +275,9 @@ impl Prepared {
             up: count(State::Up),
             ejected: count(State::Ejected),
             down: count(State::Down),
-            ejections: self.ejections.load(Ordering::Relaxed),
-            connect_failures: self.connect_failures.load(Ordering::Relaxed),
-            retries: self.retries.load(Ordering::Relaxed),
+            ejections: self.counts.ejections.load(Ordering::Relaxed),
+            connect_failures: self.counts.connect_failures.load(Ordering::Relaxed),
+            retries: self.counts.retries.load(Ordering::Relaxed),
         }
     }
 
@@ -253,28 +285,40 @@ impl Prepared {
         self.upstream.servers.iter().any(|server| server.host.parse::<std::net::IpAddr>().is_err())
     }
 
-    async fn resolve(&self) {
+    /// Looks the names up. At the first time, `before` is the upstream of this name in the configuration
+    /// before.
+    async fn resolve(&self, before: Option<&Self>) {
         let known = self.servers();
+        let inherited = before.map(Self::servers).unwrap_or_default();
         let mut servers = Vec::new();
         for server in &self.upstream.servers {
-            match tokio::net::lookup_host((&*server.host, server.port)).await {
-                Ok(addresses) => {
-                    let mut addresses: Vec<SocketAddr> = addresses.collect();
-                    addresses.sort_unstable();
-                    addresses.dedup();
-                    servers.extend(addresses.into_iter().map(|address| {
-                        let same =
-                            |known: &&Arc<Server>| known.address == address && known.configured == *server;
-                        let known = known.iter().find(same).cloned();
-                        known.unwrap_or_else(|| Arc::new(self.server(server, address)))
-                    }));
-                }
-                Err(error) => tracing::warn!(
-                    upstream = &*self.upstream.name,
-                    host = &*server.host,
-                    "the host name cannot be resolved: {error}"
-                ),
-            }
+            let of_server = |known: &&Arc<Server>| known.configured == *server;
+            let mut addresses: Vec<SocketAddr> =
+                match tokio::net::lookup_host((&*server.host, server.port)).await {
+                    Ok(addresses) => addresses.collect(),
+                    Err(error) => {
+                        tracing::warn!(
+                            upstream = &*self.upstream.name,
+                            host = &*server.host,
+                            "the host name cannot be resolved: {error}"
+                        );
+                        inherited.iter().filter(of_server).map(|server| server.address).collect()
+                    }
+                };
+            addresses.sort_unstable();
+            addresses.dedup();
+            servers.extend(addresses.into_iter().map(|address| {
+                let same = |known: &&Arc<Server>| known.address == address && of_server(known);
+                known.iter().find(same).cloned().unwrap_or_else(|| {
+                    let standing = inherited.iter().find(same).map(|server| match before {
+                        Some(before) if before.upstream.health != self.upstream.health => {
+                            Arc::new(server.standing.without_checks())
+                        }
+                        _ => Arc::clone(&server.standing),
+                    });
+                    Arc::new(self.server(server, address, standing.unwrap_or_default()))
+                })
+            }));
         }
         // What was known stays when nothing can be resolved: the name server may be away.
         if !servers.is_empty() {
@@ -287,13 +331,8 @@ impl Prepared {
         }
     }
 
-    fn server(&self, configured: &UpstreamServer, address: SocketAddr) -> Server {
-        Server {
-            peer: self.peer(configured, address),
-            configured: configured.clone(),
-            address,
-            standing: Standing::default(),
-        }
+    fn server(&self, configured: &UpstreamServer, address: SocketAddr, standing: Arc<Standing>) -> Server {
+        Server { peer: self.peer(configured, address), configured: configured.clone(), address, standing }
     }
 
     fn peer(&self, server: &UpstreamServer, address: SocketAddr) -> HttpPeer {
@@ -317,5 +356,15 @@ impl Prepared {
         (&*self.upstream.name, self.upstream.http2, self.upstream.tls.digest()).hash(&mut group);
         peer.group_key = group.finish();
         peer
+    }
+}
+
+async fn keep_resolved(one: Weak<Prepared>) {
+    let mut ticks = tokio::time::interval(RESOLVE_EVERY);
+    ticks.tick().await; // `prepare` did the first
+    loop {
+        ticks.tick().await;
+        let Some(one) = one.upgrade() else { return };
+        one.resolve(None).await;
     }
 }

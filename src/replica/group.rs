@@ -5,6 +5,9 @@
 //! grow and the throughput with them, alone a change waits for nobody. A change that is refused takes
 //! back only itself.
 //!
+//! They are not in the audit record: they are what clients do, thousands a minute, and the access log has
+//! them.
+//!
 //! The queue is bounded. A full one is an answer: the caller gets its 503.
 
 use std::io;
@@ -14,6 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
+use super::audit::Actor;
 use super::file::OpenError;
 use super::journal;
 use super::reader::Replica;
@@ -41,7 +45,7 @@ impl WriteQueue {
     ///
     /// The replica cannot be opened for writing, or the operating system gives no thread.
     pub fn start(replica: &Arc<Replica>) -> Result<Self, OpenError> {
-        let writer = replica.writer()?;
+        let writer = replica.writer(Actor::gateway())?;
         let (sender, receiver) = sync_channel(WAITING);
         let path = replica.path().to_owned();
         let spawned =
@@ -86,7 +90,7 @@ fn work(mut writer: Writer, receiver: &Receiver<Job>) {
 
 /// Commits the jobs together and tells each. Those that are not told were not made.
 fn commit(writer: &mut Writer, jobs: Vec<Job>) -> Result<(), WriteError> {
-    let committed = writer.change(|tx, _, _| {
+    let committed = writer.upkeep(|tx, _, _| {
         let before = journal::newest(tx)?.position;
         let mut told = Vec::with_capacity(jobs.len());
         for job in jobs {

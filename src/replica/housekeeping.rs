@@ -1,5 +1,5 @@
 //! What a running gateway does for its replica by itself, off the request path: it records which
-//! secrets are in use, and removes tokens that expired.
+//! secrets are in use, removes tokens that expired, and ends old entries of the audit record.
 //!
 //! All of it can wait. A writer that is at work (an import) is never waited for, and never kept
 //! waiting for longer than a step takes, some milliseconds.
@@ -14,6 +14,9 @@ use crate::model::{Timestamp, TokenDigest};
 
 /// How often the uses of secrets are recorded.
 const RECORD_EVERY: Duration = Duration::from_secs(30);
+
+/// How often old entries of the audit record are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// How long an expired token stays, in seconds: somebody may want to know why it is refused.
 const KEPT_EXPIRED: i64 = 3600;
@@ -35,8 +38,9 @@ pub(super) fn keep(replica: &Replica, stop: &AtomicBool) {
     // Not at once: a start has better things to do.
     let mut step_at = replica.options().sweeps.then(|| Instant::now() + WALK_AGAIN);
     let mut walk = Walk::default();
+    let mut tidy_at = Instant::now() + TIDY_EVERY;
     while !stop.load(Ordering::Acquire) {
-        let next = step_at.map_or(record_at, |at| at.min(record_at));
+        let next = step_at.map_or(record_at, |at| at.min(record_at)).min(tidy_at);
         let now = Instant::now();
         if now < next {
             thread::park_timeout(next - now);
@@ -45,6 +49,15 @@ pub(super) fn keep(replica: &Replica, stop: &AtomicBool) {
         if now >= record_at {
             complain(replica.record_uses().err());
             record_at = now + RECORD_EVERY;
+        }
+        if now >= tidy_at {
+            let (pause, error) = match tidy(replica, Timestamp::now()) {
+                Ok(Walked::Part) => (PAUSE, None),
+                Ok(Walked::All) => (TIDY_EVERY, None),
+                Err(error) => (TIDY_EVERY, Some(error)),
+            };
+            complain(error);
+            tidy_at = Instant::now() + pause;
         }
         if step_at.is_some_and(|at| now >= at) {
             let pause = match walk.step(replica, Timestamp::now()) {
@@ -69,12 +82,20 @@ fn complain(error: Option<WriteError>) {
     }
 }
 
+/// One step of ending what is past its retention.
+pub(super) fn tidy(replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
+    let swept = replica.keeper()?.sweep_audit(replica.options().retention, now)?;
+    Ok(if swept == 0 { Walked::All } else { Walked::Part })
+}
+
 /// A walk over all tokens, in the order of the table.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// Held from the first step to the last, so that a step prepares nothing.
     writer: Option<Writer>,
     from: Option<TokenDigest>,
+    /// Whether the access tokens are done, and the rest is looked at.
+    is_at_rest: bool,
 }
 
 /// How far a walk came.
@@ -87,14 +108,21 @@ pub(super) enum Walked {
 }
 
 impl Walk {
-    /// Removes those of the next tokens that expired an hour before `now` or earlier. After an error
+    /// Removes those of the next tokens that expired an hour before `now` or earlier; at the end also
+    /// customer tokens, codes, refresh tokens and the grants that none is left of, and sessions. After an error
     /// the walk goes on where it was.
     pub(super) fn step(&mut self, replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
         // Taken: after an error or the end the file may be another one the next time.
         let mut writer = self.writer.take().map_or_else(|| replica.keeper(), Ok)?;
-        self.from = writer.sweep_expired(self.from, STEP, now.plus(-KEPT_EXPIRED))?.next;
-        if self.from.is_none() {
-            return Ok(Walked::All);
+        let before = now.plus(-KEPT_EXPIRED);
+        if self.is_at_rest {
+            if writer.sweep_grants(STEP, before)? + writer.sweep_identity(STEP, before)? == 0 {
+                self.is_at_rest = false;
+                return Ok(Walked::All);
+            }
+        } else {
+            self.from = writer.sweep_expired(self.from, STEP, before)?.next;
+            self.is_at_rest = self.from.is_none();
         }
         self.writer = Some(writer);
         Ok(Walked::Part)

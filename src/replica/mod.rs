@@ -10,6 +10,7 @@
 //! * **"Cannot tell" is never "not found".** Every failure of a look-up is
 //!   [`Unavailable`](crate::gate::Unavailable) (`read.rs`, `reader.rs`).
 //! * **A change is one transaction**, and on disk before it is acknowledged (`file.rs`, `write/`).
+//! * **No change without a record** of who made it, in its transaction (`audit.rs`).
 //! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
 //!   of the file.
 //!
@@ -19,6 +20,8 @@
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
+mod audit;
+mod codes;
 mod complaints;
 mod delay;
 mod directory;
@@ -40,6 +43,8 @@ mod wake;
 mod watch;
 mod write;
 
+pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention};
+pub use codes::{AuthorizationCode, CODE_LIFE, NewGrant, NewPair, REFRESH_LIFE, Redeemed};
 pub use file::OpenError;
 pub use group::WriteQueue;
 pub use import::{Imported, Progress};
@@ -47,13 +52,13 @@ pub use issue::{Installed, NewAccessToken, Shop};
 pub use journal::Position;
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
-pub use wake::NotEnforced;
+pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Committed, CreatedApp, CreatedOperator, Exchanged, IssuedToken,
-    NewApp, NewGrant, NewOauthClient, NewPair, NewUser, OauthClientSummary, OperatorSummary, Prefixes,
-    PresentedCode, Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, UserStore,
-    UserSummary, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, Exchanged,
+    IssuedToken, NewApp, NewIdentityGrant, NewIdentityPair, NewOauthClient, NewUser, OauthClientSummary,
+    OperatorSummary, Page, Prefixes, PresentedCode, Revocation, SecretDetail, SecretKind, SessionClaims,
+    StoreSummary, Swept, UserStore, UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

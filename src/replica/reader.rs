@@ -9,6 +9,7 @@
 //! connections and then clears the caches: from then on every look-up is a miss, and every miss is
 //! [`Unavailable`], until a sound file is there again.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 
+use super::audit::Retention;
 use super::complaints::Complaints;
 use super::delay::{Batches, OnEnforced};
 use super::file::{self, Identity, OpenError};
@@ -44,6 +46,8 @@ pub struct Options {
     pub key_file: Option<PathBuf>,
     /// Whether this process removes tokens that expired. Not where the file follows another authority.
     pub sweeps: bool,
+    /// How long entries of the audit record are kept.
+    pub retention: Retention,
 }
 
 impl Default for Options {
@@ -53,6 +57,7 @@ impl Default for Options {
             cache_entries: const { NonZeroUsize::new(100_000).expect("not zero") },
             key_file: None,
             sweeps: true,
+            retention: Retention::default(),
         }
     }
 }
@@ -102,6 +107,8 @@ pub struct Replica {
     complaints: Complaints,
     uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
+    /// Where this process is administered, for commands that ask.
+    admin: OnceLock<SocketAddr>,
 }
 
 /// Where the journal was followed to, on a connection of its own.
@@ -151,6 +158,7 @@ impl Replica {
             complaints: Complaints::default(),
             uses: Uses::default(),
             on_enforced: OnceLock::new(),
+            admin: OnceLock::new(),
             path,
             options,
             sealer,
@@ -161,6 +169,15 @@ impl Replica {
     /// of journal entries to which that time applies. Only the first hook counts.
     pub fn on_enforced(&self, hook: impl Fn(Duration, usize) + Send + Sync + 'static) {
         let _ = self.on_enforced.set(Box::new(hook));
+    }
+
+    /// Has commands told where this process is administered. The first call counts.
+    pub fn announce(&self, admin: SocketAddr) {
+        let _ = self.admin.set(admin);
+    }
+
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.admin.get().copied()
     }
 
     /// Puts every change in force that was committed before the call, and gives the position reached.

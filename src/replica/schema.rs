@@ -16,7 +16,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5347_5250;
 /// How many migrations this program knows.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
-const MIGRATIONS: &[&str] = &[FIRST, OPERATORS, USERS, TOKENS, IDENTITY];
+/// Each makes the next version of the tables.
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, OPERATORS, AUDIT, USERS, TOKENS, IDENTITY];
 
 const FIRST: &str = r"
 CREATE TABLE stores (
@@ -193,6 +194,28 @@ CREATE TABLE operators (
 ) STRICT;
 ";
 
+/// Who changed what. Entries are never changed; old ones go as a whole. And what the lists of the admin
+/// API need: installations of a store, in the order of their numbers.
+const AUDIT: &str = r"
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL CHECK (length(who) <= 200),
+    origin TEXT NOT NULL CHECK (length(origin) <= 200),
+    request_id TEXT CHECK (length(request_id) <= 200),
+    action TEXT NOT NULL CHECK (length(action) <= 64),
+    subject TEXT NOT NULL CHECK (length(subject) <= 300),
+    -- A JSON object.
+    detail TEXT NOT NULL CHECK (length(detail) <= 131072)
+) STRICT;
+CREATE INDEX audit_subjects ON audit (subject);
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'entries of the audit record are not changed');
+END;
+
+CREATE INDEX installations_of_stores ON installations (store_id);
+";
+
 /// People, and the stores that merchants work for. Nothing of it is cached, so that the journal need not
 /// know: tokens that rest on a person are ended in their own table.
 const USERS: &str = r"
@@ -262,6 +285,7 @@ CREATE TABLE app_grants (
     ended_at INTEGER
 ) STRICT;
 CREATE INDEX app_grants_by_subject ON app_grants (subject);
+CREATE INDEX app_grants_by_installation ON app_grants (app_id, store_id);
 
 CREATE TABLE app_codes (
     code_hash BLOB PRIMARY KEY NOT NULL CHECK (length(code_hash) = 32),
@@ -275,6 +299,7 @@ CREATE TABLE app_codes (
     grant_id INTEGER REFERENCES app_grants
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX app_codes_by_expiry ON app_codes (expires_at);
+CREATE INDEX app_codes_by_grant ON app_codes (grant_id) WHERE grant_id IS NOT NULL;
 
 CREATE TABLE app_refresh_tokens (
     token_hash BLOB PRIMARY KEY NOT NULL CHECK (length(token_hash) = 32),
@@ -299,6 +324,15 @@ CREATE TRIGGER customer_tokens_updated AFTER UPDATE ON customer_tokens BEGIN
 END;
 CREATE TRIGGER customer_tokens_deleted AFTER DELETE ON customer_tokens BEGIN
     INSERT INTO changes (kind, key) VALUES ('customer_token', OLD.token_hash);
+END;
+
+-- What was granted ends with the installation; another one does not bring it back.
+CREATE TRIGGER installations_ended AFTER UPDATE OF status ON installations
+WHEN NEW.status <> 'active' AND OLD.status = 'active' BEGIN
+    UPDATE access_tokens SET revoked_at = unixepoch() WHERE revoked_at IS NULL AND grant_id IN
+        (SELECT grant_id FROM app_grants WHERE app_id = NEW.app_id AND store_id = NEW.store_id AND ended_at IS NULL);
+    UPDATE app_grants SET ended_at = unixepoch()
+        WHERE app_id = NEW.app_id AND store_id = NEW.store_id AND ended_at IS NULL;
 END;
 
 -- What rests on a person ends when they may not sign in, or with the password that they signed in with.

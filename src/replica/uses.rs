@@ -103,7 +103,7 @@ impl Replica {
 
 impl Writer {
     fn record_uses(&mut self, uses: &[(Key, Timestamp)]) -> Result<(), WriteError> {
-        let recorded = self.change(|tx, _, _| {
+        let recorded = self.upkeep(|tx, _, _| {
             let mut update = tx.prepare_cached(
                 "UPDATE app_secrets SET last_used_at = ?3
                  WHERE app_id = ?1 AND generation = ?2 AND coalesce(last_used_at, 0) < ?3",

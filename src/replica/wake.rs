@@ -3,10 +3,11 @@
 //!
 //! A gateway listens on a Unix socket beside the replica, `<file>.<pid>.sock`. The writer sends the
 //! journal position that it committed as a decimal line; the gateway catches up and answers the
-//! position that it reached. A socket on which nobody listens belongs to a gateway that has ended.
+//! position that it reached. Asked `admin`, it answers the address of its admin listener. A socket on which nobody listens belongs to a gateway that has ended.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
@@ -22,6 +23,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest line of the protocol: a position, or a few words.
 pub(super) const MAX_LINE: u64 = 64;
+
+/// The line that asks where a gateway is administered.
+pub(super) const WHERE: &str = "admin\n";
+
+/// The admin listeners of the gateways on `replica`. One that does not answer is left out.
+pub fn admin_listeners(replica: &Path) -> Vec<SocketAddr> {
+    let replica = fs::canonicalize(replica).unwrap_or_else(|_| replica.to_owned());
+    let ask = |socket: &Path| {
+        let stream = UnixStream::connect(socket).ok()?;
+        exchange(stream, WHERE).ok()?.trim_end().parse::<SocketAddr>().ok()
+    };
+    let answers = ask_all(&replica, ask).unwrap_or_default();
+    answers.into_iter().filter_map(|(_, address)| address.flatten()).collect()
+}
 
 /// The change is committed, but a running gateway may still decide by the state before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,38 +113,47 @@ impl Beside {
 pub(super) fn tell(replica: &Path, position: Position) -> Result<(), NotEnforced> {
     let unknown =
         |error: io::Error| NotEnforced { gateways: vec![("(unknown)".to_owned(), error.to_string())] };
-    let beside = Arc::new(Beside::new(replica).map_err(unknown)?);
+    let answers = ask_all(replica, move |socket| ask(socket, position)).map_err(unknown)?;
+    let late = || Err(format!("did not answer within {} s", PATIENCE.as_secs()));
+    let why = |answer: Option<Result<(), String>>| answer.unwrap_or_else(late).err();
+    let failed: Vec<_> =
+        answers.into_iter().filter_map(|(gateway, answer)| Some((gateway, why(answer)?))).collect();
+    if failed.is_empty() { Ok(()) } else { Err(NotEnforced { gateways: failed }) }
+}
+
+/// The gateways on `replica` with their answers; `None`: not within [`PATIENCE`].
+fn ask_all<T: Send + 'static>(
+    replica: &Path,
+    ask: impl Fn(&Path) -> T + Send + Sync + 'static,
+) -> io::Result<Vec<(String, Option<T>)>> {
+    let (beside, ask) = (Arc::new(Beside::new(replica)?), Arc::new(ask));
     let (answer, answers) = mpsc::channel();
-    let mut waiting = beside.gateways().map_err(unknown)?;
+    let mut waiting = beside.gateways()?;
     for gateway in waiting.clone() {
-        let (beside, answer) = (beside.clone(), answer.clone());
+        let (beside, ask, answer) = (beside.clone(), ask.clone(), answer.clone());
         // A thread, because connecting has no timeout and blocks when a stopped gateway's queue of
         // connections is full. One that is stuck is left behind.
-        let asked = thread::Builder::new().name("storegate-wake".into()).spawn(move || {
-            let outcome = ask(&beside.short(&gateway), position);
+        thread::Builder::new().name("storegate-wake".into()).spawn(move || {
+            let outcome = ask(&beside.short(&gateway));
             let _ = answer.send((gateway, outcome));
-        });
-        if let Err(error) = asked {
-            return Err(unknown(error));
-        }
+        })?;
     }
     drop(answer);
     let deadline = Instant::now() + PATIENCE;
-    let mut failed = Vec::new();
+    let mut answered = Vec::new();
     while !waiting.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
         let Ok((gateway, outcome)) = answers.recv_timeout(left) else { break };
         waiting.retain(|other| *other != gateway);
-        failed.extend(outcome.err().map(|why| (gateway, why)));
+        answered.push((gateway, Some(outcome)));
     }
-    let late = || format!("did not answer within {} s", PATIENCE.as_secs());
-    failed.extend(waiting.into_iter().map(|gateway| (gateway, late())));
-    if failed.is_empty() { Ok(()) } else { Err(NotEnforced { gateways: failed }) }
+    answered.extend(waiting.into_iter().map(|gateway| (gateway, None)));
+    Ok(answered)
 }
 
 fn ask(socket: &Path, position: Position) -> Result<(), String> {
     let answer = match UnixStream::connect(socket) {
-        Ok(stream) => exchange(stream, position),
+        Ok(stream) => exchange(stream, &format!("{position}\n")),
         // Nobody listens: the gateway has ended, or has not answered a look-up yet (it binds the
         // socket and then clears its caches, before it serves).
         Err(error) if is_nobody(&error) => return Ok(()),
@@ -150,10 +174,10 @@ pub(super) fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
-fn exchange(mut stream: UnixStream, position: Position) -> io::Result<String> {
+fn exchange(mut stream: UnixStream, line: &str) -> io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{position}\n").as_bytes())?; // one write: the other side may not wait for two
+    stream.write_all(line.as_bytes())?; // one write: the other side may not wait for two
     read_line(stream)
 }
 

@@ -124,8 +124,11 @@ fn answer(listener: &UnixListener, replica: &Replica, stop: &AtomicBool) {
 fn serve(mut stream: UnixStream, replica: &Replica) -> io::Result<()> {
     stream.set_read_timeout(Some(CLIENT_PATIENCE))?;
     stream.set_write_timeout(Some(CLIENT_PATIENCE))?;
-    // The number itself is not needed: catching up reads whatever is committed.
-    wake::read_line(&stream)?;
+    // A number itself is not needed: catching up reads whatever is committed.
+    if wake::read_line(&stream)? == wake::WHERE {
+        let admin = replica.admin().map_or_else(|| "nowhere\n".to_owned(), |admin| format!("{admin}\n"));
+        return stream.write_all(admin.as_bytes());
+    }
     let answer =
         replica.catch_up().map_or_else(|_| "unreadable\n".to_owned(), |reached| format!("{reached}\n"));
     stream.write_all(answer.as_bytes())

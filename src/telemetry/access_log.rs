@@ -44,12 +44,16 @@ pub struct AccessLog {
     writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+/// A destination, open.
+pub struct Opened(Option<Box<dyn Write + Send>>);
+
 struct Shared {
     buffers: [Buffer; BUFFERS],
+    /// Off: lines are not even put together.
+    is_on: AtomicBool,
+    /// What the writer writes to from its next round on.
+    next: Mutex<Option<Opened>>,
     ended: AtomicBool,
-    /// The routes' names by position, as JSON.
-    routes: Box<[String]>,
 }
 
 /// Alone on its cache lines: each belongs to another core.
@@ -58,40 +62,80 @@ struct Shared {
 struct Buffer(Mutex<Vec<u8>>);
 
 impl AccessLog {
-    /// Starts the log; `routes` are the routes' names by position. `None` when it is off.
+    /// Starts the log.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened, or there is no thread to be had.
-    pub fn start(destination: &Destination, routes: &[Box<str>]) -> io::Result<Option<Self>> {
-        let out: Box<dyn Write + Send> = match destination {
-            Destination::Off => return Ok(None),
-            Destination::Stdout => Box::new(io::stdout()),
-            Destination::File(path) => {
-                Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?)
-            }
-        };
-        Self::write_to(out, routes).map(Some)
-    }
-
-    fn write_to(out: Box<dyn Write + Send>, routes: &[Box<str>]) -> io::Result<Self> {
-        let routes = routes.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-        let shared = Arc::new(Shared { buffers: Default::default(), ended: AtomicBool::new(false), routes });
+    /// When there is no thread to be had.
+    pub fn start(to: Opened) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            buffers: Default::default(),
+            is_on: AtomicBool::new(to.0.is_some()),
+            next: Mutex::new(None),
+            ended: AtomicBool::new(false),
+        });
         let of_thread = Arc::clone(&shared);
         let writer =
-            std::thread::Builder::new().name("access-log".into()).spawn(move || of_thread.write_all(out))?;
+            std::thread::Builder::new().name("access-log".into()).spawn(move || of_thread.write_all(to))?;
         Ok(Self { shared, writer: Some(writer) })
     }
 
-    /// Adds the line of a request; false when there was no room.
-    pub fn push(&self, record: &Record<'_>) -> bool {
+    /// Writes to another destination from now on, or to the same file opened anew. What waits may
+    /// still go to the one before.
+    pub fn redirect(&self, to: Opened) {
+        let is_on = to.0.is_some();
+        *self.shared.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+        self.shared.is_on.store(is_on, Ordering::Release);
+        self.wake();
+    }
+
+    /// Adds the line of a request; `route` is its route's name as JSON. False when there was no room.
+    pub fn push(&self, record: &Record<'_>, route: Option<&str>) -> bool {
+        if !self.shared.is_on.load(Ordering::Relaxed) {
+            return true;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut lines = self.shared.buffers[own_buffer()].lines();
         let has_room = lines.len() < ROOM;
         if has_room {
-            self.shared.line(now, record, &mut lines);
+            write_line(now, record, route, &mut lines);
         }
         has_room
+    }
+
+    fn wake(&self) {
+        if let Some(writer) = &self.writer {
+            writer.thread().unpark();
+        }
+    }
+}
+
+impl Opened {
+    /// Opens a destination: a file is made where there is none, and appended to.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn open(destination: &Destination) -> io::Result<Self> {
+        Ok(Self(match destination {
+            Destination::Off => None,
+            Destination::Stdout => Some(Box::new(io::stdout())),
+            Destination::File(path) => {
+                Some(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
+            }
+        }))
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Opened" } else { "Off" })
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("is_on", &self.is_on).finish_non_exhaustive()
     }
 }
 
@@ -107,8 +151,8 @@ fn own_buffer() -> usize {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
+        self.wake();
         if let Some(writer) = self.writer.take() {
-            writer.thread().unpark();
             let _ = writer.join(); // a writer that panicked has nothing left to write
         }
     }
@@ -121,10 +165,14 @@ impl Buffer {
 }
 
 impl Shared {
-    fn write_all(&self, mut out: Box<dyn Write + Send>) {
+    fn write_all(&self, Opened(mut out): Opened) {
         let mut lines = Vec::new();
         let mut failing = false;
         loop {
+            let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(Opened(next)) = next {
+                (out, failing) = (next, false);
+            }
             let ended = self.ended.load(Ordering::Acquire);
             for buffer in &self.buffers {
                 // The emptied buffer goes back in exchange, so that neither side allocates.
@@ -132,7 +180,10 @@ impl Shared {
                 if lines.is_empty() {
                     continue;
                 }
-                let written = out.write_all(&lines).and_then(|()| out.flush());
+                let written = match &mut out {
+                    Some(out) => out.write_all(&lines).and_then(|()| out.flush()),
+                    None => Ok(()), // switched off: these came too late
+                };
                 lines.clear();
                 match written {
                     Err(error) if !failing => {
@@ -148,65 +199,68 @@ impl Shared {
             if ended {
                 return;
             }
-            std::thread::park_timeout(EVERY);
+            match out {
+                Some(_) => std::thread::park_timeout(EVERY),
+                None => std::thread::park(), // woken when it is switched on, and at the end
+            }
         }
     }
+}
 
-    fn line(&self, now: Duration, record: &Record<'_>, lines: &mut Vec<u8>) {
-        let mut line = Line::begin(lines);
-        line.seconds(br#"{"time":"#, now);
-        line.plain(br#","request_id":"#, record.request_id.to_str().unwrap_or_default());
-        line.plain(br#","method":"#, record.method.as_str());
-        if let Some(route) = record.route.and_then(|index| self.routes.get(index)) {
-            line.json(br#","route":"#, route);
-        }
-        line.plain(
-            br#","outcome":"#,
-            match record.outcome {
-                Outcome::Forwarded => "forwarded",
-                Outcome::Refused => "refused",
-                Outcome::Broken => "broken",
-                Outcome::Local => "local",
-            },
-        );
-        line.number(br#","status":"#, record.status.into());
-        if let Some(reason) = record.reason {
-            line.plain(br#","code":"#, reason.code().name());
-            line.text(br#","reason":"#, &reason.to_string());
-        }
-        if let Some(remark) = record.remark {
-            line.plain(br#","endpoint":"#, remark.family);
-            line.plain(br#","action":"#, remark.action);
-            if !remark.code.is_empty() {
-                line.plain(br#","code":"#, remark.code);
-            }
-            if let Some(client_id) = &remark.client_id {
-                line.plain(br#","client_id":"#, client_id.as_str());
-            }
-            if let Some(store_id) = remark.store_id {
-                line.number(br#","store_id":"#, store_id.get());
-            }
-        }
-        if let Some(kind) = record.kind {
-            line.plain(br#","credential":"#, kind.name());
-        }
-        if let Some(app) = record.app {
-            line.plain(br#","client_id":"#, app.client_id.as_str());
-        }
-        if let Some(store) = record.store {
-            line.number(br#","store_id":"#, store.store_id.get());
-        }
-        if let Some(caller) = record.caller {
-            line.address(br#","caller":"#, caller);
-        }
-        line.number(br#","total_us":"#, micros(record.total));
-        if let Some(upstream) = record.upstream {
-            line.number(br#","upstream_us":"#, micros(upstream));
-        }
-        line.number(br#","bytes_in":"#, record.bytes_in as u64);
-        line.number(br#","bytes_out":"#, record.bytes_out as u64);
-        line.end();
+fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &mut Vec<u8>) {
+    let mut line = Line::begin(lines);
+    line.seconds(br#"{"time":"#, now);
+    line.plain(br#","request_id":"#, record.request_id.to_str().unwrap_or_default());
+    line.plain(br#","method":"#, record.method.as_str());
+    if let Some(route) = route {
+        line.json(br#","route":"#, route);
     }
+    line.plain(
+        br#","outcome":"#,
+        match record.outcome {
+            Outcome::Forwarded => "forwarded",
+            Outcome::Refused => "refused",
+            Outcome::Broken => "broken",
+            Outcome::Local => "local",
+        },
+    );
+    line.number(br#","status":"#, record.status.into());
+    if let Some(reason) = record.reason {
+        line.plain(br#","code":"#, reason.code().name());
+        line.text(br#","reason":"#, &reason.to_string());
+    }
+    if let Some(remark) = record.remark {
+        line.plain(br#","endpoint":"#, remark.family);
+        line.plain(br#","action":"#, remark.action);
+        if !remark.code.is_empty() {
+            line.plain(br#","code":"#, remark.code);
+        }
+        if let Some(client_id) = &remark.client_id {
+            line.plain(br#","client_id":"#, client_id.as_str());
+        }
+        if let Some(store_id) = remark.store_id {
+            line.number(br#","store_id":"#, store_id.get());
+        }
+    }
+    if let Some(kind) = record.kind {
+        line.plain(br#","credential":"#, kind.name());
+    }
+    if let Some(app) = record.app {
+        line.plain(br#","client_id":"#, app.client_id.as_str());
+    }
+    if let Some(store) = record.store {
+        line.number(br#","store_id":"#, store.store_id.get());
+    }
+    if let Some(caller) = record.caller {
+        line.address(br#","caller":"#, caller);
+    }
+    line.number(br#","total_us":"#, micros(record.total));
+    if let Some(upstream) = record.upstream {
+        line.number(br#","upstream_us":"#, micros(upstream));
+    }
+    line.number(br#","bytes_in":"#, record.bytes_in as u64);
+    line.number(br#","bytes_out":"#, record.bytes_out as u64);
+    line.end();
 }
 
 fn micros(time: Duration) -> u64 {
@@ -244,8 +298,7 @@ mod tests {
     fn log() -> (AccessLog, PathBuf, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("access.log");
-        let routes = [Box::from("/a/{\"b\"}")];
-        let log = AccessLog::start(&Destination::File(file.clone()), &routes).unwrap().unwrap();
+        let log = AccessLog::start(Opened::open(&Destination::File(file.clone())).unwrap()).unwrap();
         (log, file, folder)
     }
 
@@ -256,7 +309,7 @@ mod tests {
             (HeaderValue::from_static("a.b+c="), Method::from_bytes(b"!#$%&'*+.^_`|~").unwrap());
         let hostile = Reason::Scope("\"read\":\\\n\u{7f}é".into());
         for reason in [None, Some(&hostile)] {
-            assert!(log.push(&record(&id, &method, reason)));
+            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#)));
         }
         drop(log);
         let written = std::fs::read_to_string(file).unwrap();
@@ -276,6 +329,38 @@ mod tests {
     }
 
     #[test]
+    fn it_goes_on_elsewhere() {
+        let (log, file, folder) = log();
+        let (id, method) = (HeaderValue::from_static("1"), Method::GET);
+        let push = || assert!(log.push(&record(&id, &method, None), None));
+        let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default().lines().count();
+        let wait_for = |file: &PathBuf, count: usize| {
+            let start = std::time::Instant::now();
+            while lines(file) != count {
+                assert!(start.elapsed() < Duration::from_secs(10), "{} lines", lines(file));
+                std::thread::yield_now();
+            }
+        };
+        push();
+        wait_for(&file, 1);
+        // Rotated: the same name is another file.
+        let rotated = folder.path().join("access.log.1");
+        std::fs::rename(&file, &rotated).unwrap();
+        log.redirect(Opened::open(&Destination::File(file.clone())).unwrap());
+        push();
+        wait_for(&file, 1);
+        log.redirect(Opened::open(&Destination::Off).unwrap());
+        push();
+        let other = folder.path().join("other.log");
+        log.redirect(Opened::open(&Destination::File(other.clone())).unwrap());
+        push();
+        push();
+        drop(log);
+        assert_eq!((lines(&rotated), lines(&file), lines(&other)), (1, 1, 2));
+        assert!(Opened::open(&Destination::File(folder.path().join("no/such"))).is_err());
+    }
+
+    #[test]
     fn a_full_buffer_drops_lines_and_waits_for_nobody() {
         struct Stuck(std::sync::mpsc::Receiver<()>);
         impl Write for Stuck {
@@ -288,9 +373,9 @@ mod tests {
             }
         }
         let (release, stuck) = std::sync::mpsc::channel();
-        let log = AccessLog::write_to(Box::new(Stuck(stuck)), &[]).unwrap();
+        let log = AccessLog::start(Opened(Some(Box::new(Stuck(stuck))))).unwrap();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None))).count();
+        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None)).count();
         assert!((1..40_000).contains(&taken), "{taken} lines were taken");
         drop(release);
     }

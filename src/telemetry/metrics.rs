@@ -1,13 +1,16 @@
 //! Prometheus metrics, all registered at start, so that counting is an atomic addition.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
+use super::reloads::Reloads;
 use crate::gate::{Code, Reason};
 use crate::idp::Events;
 use crate::model::Timestamp;
@@ -24,8 +27,8 @@ pub struct Metrics {
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
-    /// By route; empty until [`Metrics::name_limited`].
-    limited: Vec<Option<IntCounter>>,
+    /// By [`Reason::label`].
+    refused_by_reason: HashMap<&'static str, IntCounter, foldhash::quality::RandomState>,
     limited_by_route: IntCounterVec,
     gateway_time: Histogram,
     upstream_time: Histogram,
@@ -46,6 +49,8 @@ pub struct Metrics {
     connections_cut: IntCounter,
     upstreams: Mutex<Upstreams>,
     idp_events: IntCounterVec,
+    /// The configuration in force.
+    pub reloads: Reloads,
 }
 
 /// What the proxy counts itself; set when the metrics are read.
@@ -73,6 +78,14 @@ impl Metrics {
             &["outcome", "code"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let by_reason = IntCounterVec::new(
+            Opts::new(
+                "storegate_refused_total",
+                "Refused requests, by the code that they carry and by the reason, which only the operator learns.",
+            ),
+            &["code", "reason"],
+        )?;
+        registry.register(Box::new(by_reason.clone()))?;
         let histogram = |name: &str, help: &str, buckets: &[f64]| -> prometheus::Result<Histogram> {
             let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
             registry.register(Box::new(histogram.clone()))?;
@@ -154,6 +167,7 @@ impl Metrics {
             &["event"],
         )?;
         registry.register(Box::new(idp_events.clone()))?;
+        let reloads = Reloads::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -161,7 +175,10 @@ impl Metrics {
             endpoints,
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
-            limited: Vec::new(),
+            refused_by_reason: Reason::LABELS
+                .iter()
+                .map(|&(code, reason)| (reason, by_reason.with_label_values(&[label(code), reason])))
+                .collect(),
             limited_by_route,
             shared_limit_failures,
             registry,
@@ -177,6 +194,7 @@ impl Metrics {
             connections_cut,
             upstreams,
             idp_events,
+            reloads,
         })
     }
 
@@ -186,11 +204,22 @@ impl Metrics {
         self.tls_expiry.with_label_values(&no_labels).set(at.0);
     }
 
-    /// Prepares a counter for each route that limits rates: its path, or `None` where none is limited,
-    /// by position.
-    pub fn name_limited<'r>(&mut self, routes: impl Iterator<Item = Option<&'r str>>) {
-        let counter = |path| self.limited_by_route.with_label_values(&[path]);
-        self.limited = routes.map(|path| path.map(counter)).collect();
+    /// The counter of requests past the rate limit on the route with this path.
+    pub fn limited(&self, path: &str) -> IntCounter {
+        self.limited_by_route.with_label_values(&[path])
+    }
+
+    /// Forgets the counters of [`Metrics::limited`] of the paths that are not to be kept.
+    pub fn keep_limited(&self, is_kept: impl Fn(&str) -> bool) {
+        for family in self.limited_by_route.collect() {
+            for metric in family.get_metric() {
+                let path = metric.get_label().first().map(|label| label.value());
+                if let Some(path) = path.filter(|path| !is_kept(path)) {
+                    // Of another thread that forgot it meanwhile, nothing is left to do.
+                    let _ = self.limited_by_route.remove_label_values(&[path]);
+                }
+            }
+        }
     }
 
     /// Takes the counts of connections over.
@@ -204,9 +233,12 @@ impl Metrics {
     pub fn show_upstreams<'u>(&self, all: impl Iterator<Item = UpstreamStatus<'u>>) {
         // One reader of the metrics at a time: counters are brought up to the count by addition.
         let metrics = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = metrics.names();
         for status in all {
             metrics.show(&status);
+            gone.remove(status.name);
         }
+        gone.iter().for_each(|name| metrics.forget(name));
     }
 
     /// Takes over what the identity provider counts itself.
@@ -226,9 +258,7 @@ impl Metrics {
                 if let Some(counter) = self.refused.get(reason.code() as usize) {
                     counter.inc();
                 }
-                if let (Reason::RateLimited(_), Some(route)) = (reason, record.route)
-                    && let Some(Some(counter)) = self.limited.get(route)
-                {
+                if let Some(counter) = self.refused_by_reason.get(reason.label()) {
                     counter.inc();
                 }
             }
@@ -311,7 +341,26 @@ impl Upstreams {
         ];
         for (counter, count) in counts {
             let counter = counter.with_label_values(&[name]);
+            if count < counter.get() {
+                counter.reset(); // it was gone for a while, and begins anew
+            }
             counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
+    /// The upstreams that are shown.
+    fn names(&self) -> BTreeSet<String> {
+        let families = self.retries.collect();
+        let labels = families.iter().flat_map(|family| family.get_metric()).map(|metric| metric.get_label());
+        labels.filter_map(|labels| Some(labels.first()?.value().to_owned())).collect()
+    }
+
+    fn forget(&self, name: &str) {
+        for state in ["up", "ejected", "down"] {
+            let _ = self.servers.remove_label_values(&[name, state]); // fails only where nothing is left to do
+        }
+        for counter in [&self.ejections, &self.connect_failures, &self.retries] {
+            let _ = counter.remove_label_values(&[name]);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Classes of bytes, as tables: each byte of a request is looked at several times, and a look-up costs
 //! less than the comparisons that would tell as much.
 
+/// The bytes of a token (RFC 9110 section 5.6.2).
+pub(super) static TOKEN: Class = Class::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
 /// A set of bytes.
 pub(super) struct Class([bool; 256]);
 

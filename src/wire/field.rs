@@ -4,6 +4,7 @@
 //! of them is the owned name when something is removed. What is read is the one spelling only.
 
 use super::blank::trim;
+use super::class::TOKEN;
 
 /// A set of field names, and of families of names, under the fold: lower case, `_` and `.` as `-`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +63,11 @@ impl OwnedNames {
 /// around them, empty ones skipped.
 pub fn connection_tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|token| !token.is_empty())
+}
+
+/// Whether `text` can be the name of a field (RFC 9110 section 5.1).
+pub fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && TOKEN.holds_all(text)
 }
 
 fn folded<I: IntoIterator<Item = impl AsRef<str>>>(names: I) -> Vec<Box<str>> {

@@ -69,7 +69,8 @@ impl Gateway {
     }
 
     pub(crate) fn admin(&self, path: &str) -> Response {
-        ask(self.admin, request(&format!("GET {path}"), &["Connection: close"]))
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        ask(self.admin, head)
     }
 
     pub(crate) fn connect(&self) -> Client {

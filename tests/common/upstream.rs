@@ -198,6 +198,20 @@ fn answer(wire: &mut Wire, shared: &Shared, head: &str, received: usize) -> Resu
             out.write_all(head.as_bytes())?;
             return Ok(true);
         }
+        "claims" => {
+            // Everything that is not an upstream's to say, and some that is.
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, x-nominated\r\n\
+                        X-Request-Id: forged\r\nX_Request_Id: forged\r\nX-Scopes: admin\r\nx.scopes: admin\r\n\
+                        X-Store-Id: 66\r\nX_Store_Id: 66\r\nX-Installation-Id: 66\r\nX-Auth-Method: root\r\n\
+                        X-Subject: merchant:66\r\nX-Client-Cert-Subject: CN=66\r\nAlt-Svc: h3=\":443\"\r\n\
+                        Proxy-Authenticate: Basic\r\nProxy-Authentication-Info: x\r\nKeep-Alive: timeout=9\r\n\
+                        Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\nTrailer: X-Late\r\nTE: trailers\r\n\
+                        X-Nominated: 1\r\nRateLimit-Policy: \"upstream\";q=9;w=1\r\nRateLimit-Limit: 9\r\n\
+                        X-RateLimit-Limit: 9\r\nX-Kept: yes\r\nSet-Cookie: a=b\r\nWWW-Authenticate: Basic\r\n\
+                        Server: store\r\n\r\n{}";
+            out.write_all(head.as_bytes())?;
+            return Ok(true);
+        }
         "chunked" => {
             let head =
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";

@@ -174,6 +174,23 @@ fn connection_names_nothing_of_ours() {
         "X-Forwarded-Proto",
         "forwarded",
         "x-real-ip",
+        "X_Forwarded_For",
+        "x-forwarded.prefix",
+        "x-original-url",
+        "X-Rewrite-URL",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-http-method-override",
+        "X-Client-Cert-Subject",
+        "x-client-cert-fingerprint",
+        "Host",
+        "hOsT",
+        "via",
+        "Cookie",
+        "content-length",
+        "Content_Length",
+        "Transfer-Encoding",
+        "transfer.encoding",
     ] {
         refused_everywhere(name, nominate(name), BAD);
         refused_everywhere(name, nominate(&format!("keep-alive ,\t{name} ,")), BAD);
@@ -181,12 +198,29 @@ fn connection_names_nothing_of_ours() {
         let preflight = send("OPTIONS", ORDERS).preflight().line("connection", name);
         assert_eq!(judge(&Platform::usual(), &preflight).summary, BAD, "{name}");
     }
+    for malformed in [
+        "\"x-store-id\"",
+        "x store",
+        "(close)",
+        ":authority",
+        "close; x",
+        "x-store-id\t",
+        "a b, close",
+        "a=b",
+    ] {
+        let verdict = judge(&Platform::usual(), &nominate(malformed)).summary;
+        assert_eq!(verdict, BAD, "{malformed}");
+    }
+    let many = |count: usize| nominate(&vec!["x-a"; count].join(","));
+    refused_everywhere("ten members", many(10), BAD);
+    refused_everywhere("on two lines", many(5).line("connection", "a, b, c, d, e"), BAD);
     refused_everywhere("no text", good().line("connection", b"\xff"), BAD);
     check([
         ("keep-alive", nominate("keep-alive"), OK),
         ("an upgrade", nominate("Upgrade").line("upgrade", "websocket"), OK),
         ("a header of the client's own", nominate("x-custom, TE, ,"), OK),
         ("nothing", nominate(""), OK),
+        ("nine members", many(9), OK),
         ("a name within another", nominate("x-store-id-2, ax-store-id"), OK),
     ]);
 }

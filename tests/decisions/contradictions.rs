@@ -5,7 +5,10 @@ use crate::common::world::{MAIN, OTHER, TOKEN, TOKEN_EXPIRED, TOKEN_UNKNOWN, bea
 use crate::{BAD_REQUEST, Case, Expect, INVALID_TOKEN, MISSING, ORDERS, case, main_as};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [contradictions(), nominations(), routes(), paths(), anonymous()].into_iter().flatten().collect()
+    [contradictions(), nominations(), routes(), paths(), anonymous(), switches()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 const NOT_FOUND: Expect = Expect::Refused(404, "not_found", "");
@@ -40,6 +43,38 @@ fn contradictions() -> Vec<Case> {
         ("twice empty", with(&[], &["Authorization:", "Authorization:"])),
     ];
     rows.iter().map(|(what, lines)| case(*what, ORDERS, lines, BAD_REQUEST)).collect()
+}
+
+/// No header switches authentication off, whoever the caller says it is.
+fn switches() -> Vec<Case> {
+    let names = [
+        "User-Agent: kube-probe/1.31",
+        "User-Agent: ELB-HealthChecker/2.0",
+        "User-Agent: GoogleHC/1.0",
+        "User-Agent: Prometheus/3.0",
+        "User-Agent: storegate",
+        "User-Agent: internal",
+        "X-Health-Check: 1",
+        "X-Internal: true",
+        "X-Internal-Request: true",
+        "X-Skip-Auth: true",
+        "X-Auth-Bypass: 1",
+        "X-Debug: 1",
+        "X-Admin: true",
+        "X-Authenticated: true",
+        "X-Permitted: true",
+        "X-Envoy-Internal: true",
+        "X-Envoy-Original-Path: /public/a",
+        "X-Original-URL: /public/a",
+        "X-Rewrite-URL: /public/a",
+        "X-Forwarded-Uri: /public/a",
+        "X-Forwarded-For: 127.0.0.1",
+        "X-HTTP-Method-Override: OPTIONS",
+        "X-Client-Cert-Subject: CN=app",
+        "Referer: http://127.0.0.1/public/a",
+        "Cookie: session=admin",
+    ];
+    names.iter().map(|line| case(*line, ORDERS, &with(&[], &[line]), MISSING)).collect()
 }
 
 fn nominations() -> Vec<Case> {

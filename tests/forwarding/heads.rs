@@ -1,4 +1,4 @@
-//! The head that the upstream receives: target, forwarding headers, hop-by-hop headers.
+//! The head that the upstream receives: target, forwarding headers, identity.
 
 use crate::common::world::{MAIN, TOKEN, bearer, client, pair};
 use crate::common::{Gateway, Settings, request};
@@ -87,7 +87,7 @@ fn request_ids_differ() {
     assert!(!ids.contains("mine"));
 }
 
-fn trusting() -> Settings {
+pub(crate) fn trusting() -> Settings {
     Settings { server: "trusted_proxies = [\"127.0.0.0/8\"]".into(), ..Settings::default() }
 }
 
@@ -223,61 +223,6 @@ fn the_caller_behind_trusted_proxies_is_held_to_the_address_list() {
     for (lines, status) in rows {
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
         assert_eq!(gateway.orders(&[client(&MAIN, "22"), lines].concat()), status);
-    }
-}
-
-#[test]
-fn hop_by_hop_headers_end_here() {
-    let gateway = Gateway::start(&Settings::default());
-    let hops = [
-        "Connection: keep-alive, X-Hop, x-other",
-        "Keep-Alive: timeout=5",
-        "Proxy-Connection: keep-alive",
-        "Proxy-Authorization: Basic eDp5",
-        "Proxy-Authenticate: Basic",
-        "TE: trailers",
-        "Trailer: X-Late",
-        "Upgrade: h2c",
-        "HTTP2-Settings: AAMAAABkAAQAAP__",
-        "X-Hop: 1",
-        "X-Other: 1",
-        "X-Kept: 1",
-        "Cookie: a=b",
-        "Accept: */*",
-    ];
-    let response =
-        gateway.ask("GET /api/apps/v1/hops", &[bearer(TOKEN), hops.map(str::to_owned).to_vec()].concat());
-    assert_eq!(response.status, 403, "no scope: {}", response.text());
-    for path in ["GET /public/hops", "GET /native/hops", "GET /free/hops"] {
-        let lines = [bearer(TOKEN), hops.map(str::to_owned).to_vec()].concat();
-        let response = gateway.ask(path, &lines);
-        assert_eq!(response.status, 200, "{path} {}", response.text());
-        let seen = gateway.upstream.one();
-        for gone in [
-            "keep-alive",
-            "proxy-connection",
-            "proxy-authorization",
-            "proxy-authenticate",
-            "te",
-            "trailer",
-            "upgrade",
-            "http2-settings",
-            "x-hop",
-            "x-other",
-        ] {
-            assert_eq!(seen.field(gone), None, "{path} {gone}");
-        }
-        let connection = seen.field("connection").unwrap_or_default().to_lowercase();
-        assert!(["", "keep-alive"].contains(&connection.as_str()), "{path} {connection}");
-        assert_eq!(seen.field("x-kept").as_deref(), Some("1"));
-        assert_eq!(seen.field("cookie").as_deref(), Some("a=b"));
-        assert_eq!(seen.field("accept").as_deref(), Some("*/*"));
-        // Of the answer, too.
-        assert_eq!(response.field("keep-alive").filter(|value| value == "timeout=9"), None);
-        assert_eq!(response.field("x-own-hop"), None);
-        assert_eq!(response.field("trailer"), None);
-        assert_eq!(response.field("x-kept").as_deref(), Some("yes"));
-        assert_ne!(response.field("x-request-id").as_deref(), Some("of-the-upstream"));
     }
 }
 

@@ -27,7 +27,7 @@ async fn nothing_tells_whether_an_account_exists() {
         let answer = try_it(&mut browser, email, "wrong password").await;
         let took = started.elapsed();
         assert_eq!(answer.status, 422);
-        assert!(took.as_millis() >= 1000 && took.as_millis() < 4000, "{email}: {took:?}");
+        assert!(took.as_millis() >= 1000, "{email}: {took:?}");
         answers.push(told(&answer));
     }
     assert_eq!(answers[0], answers[1]);

@@ -7,6 +7,7 @@ use crate::stage::{
     form, verified,
 };
 use storegate::model::Timestamp;
+use storegate::replica::{AuditFilter, Page};
 
 #[tokio::test]
 async fn a_customer_signs_in_and_the_shop_learns_what_was_granted() {
@@ -163,6 +164,13 @@ async fn what_was_granted_is_seen_and_withdrawn() {
     assert_eq!(stage.refresh(tokens["refresh_token"].as_str().unwrap()).await.error().1, "invalid_grant");
     let page = browser.open(&authorize("openid email", &[])).await;
     assert!(page.body.contains("name=\"decision\""), "they are asked again");
+
+    let audit = stage.writer().audit(&AuditFilter::default(), Page::ALL).unwrap();
+    let done: Vec<_> = audit.iter().map(|entry| (&*entry.action, &*entry.who, &*entry.subject)).collect();
+    let who = "customer:42";
+    assert_eq!(done[..2], [("consent.withdraw", who, who), ("consent.give", who, who)], "{done:?}");
+    assert_eq!(audit[0].detail["client_id"], SHOP);
+    assert_eq!((&*audit[0].origin, audit[0].request_id.as_deref()), ("192.0.2.1", Some("of-the-test")));
 
     let mut stranger = Browser::new(&stage);
     let answer = stranger.once(Method::GET, "/api/oauth/apps", &[]).await;

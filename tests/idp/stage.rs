@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,14 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use storegate::hasher::Hasher;
-use storegate::idp::{Brand, Color, Idp, Login, LoginKey, Parts, Settings};
+use storegate::idp::{Brand, Color, Idp, Login, Provider, Settings};
 use storegate::limits::{FailureBudgets, FailureSettings, Limits, RateLimits, RateSettings};
 use storegate::model::{
     ClientId, ClientType, Email, PasswordHash, Profile, ProofKey, RedirectUri, Requester, ScopeSet, StoreId,
     Subject,
 };
-use storegate::replica::{NewOauthClient, NewUser, Options, Replica, WriteQueue, Writer};
+use storegate::oauth::Authority;
+use storegate::replica::{NewOauthClient, NewUser, Options, Replica, Writer};
 use tower::ServiceExt;
 
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
@@ -128,20 +128,16 @@ impl Stage {
     pub(crate) async fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let replica = Replica::open(&folder.path().join("storegate.db"), Options::default()).unwrap();
-        let login_key = setup.login.map(|_| {
-            use std::os::unix::fs::PermissionsExt;
-            let path = folder.path().join("login.key");
-            std::fs::write(&path, LOGIN_KEY).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-            LoginKey::read(&path).unwrap()
-        });
+        let key_file = folder.path().join("login.key");
+        std::fs::write(&key_file, LOGIN_KEY).unwrap();
+        std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let proof_key = ProofKey::random().unwrap();
         let settings = Settings {
             issuer: setup.issuer.into(),
             base: "/api/oauth".into(),
             login: match setup.login {
                 None => Login::Builtin,
-                Some(url) => Login::External { url: url.into(), key_file: PathBuf::new() },
+                Some(url) => Login::External { url: url.into(), key_file },
             },
             session_idle: setup.session_idle,
             session_life: setup.session_life,
@@ -159,19 +155,12 @@ impl Stage {
         let rates = RateSettings { everywhere: None, routes: Vec::new(), shared: None };
         let limits = Limits {
             failures: FailureBudgets::new(FailureSettings { per_address: None, per_client: None }),
-            rates: RateLimits::start(rates, || {}).await,
+            rates: RateLimits::start(rates, None, || {}).await,
         };
-        let idp = Idp::new(Parts {
-            settings,
-            replica: Arc::clone(&replica),
-            queue: Arc::new(WriteQueue::start(&replica).unwrap()),
-            hasher: Arc::new(Hasher::start(2, 64, proof_key.clone()).unwrap()),
-            proof_key,
-            limits: Arc::new(limits),
-            login_key,
-            logo: None,
-        });
-        tokio::spawn(Arc::clone(&idp).look_after());
+        let hasher = Arc::new(Hasher::start(2, 64, proof_key.clone()).unwrap());
+        let provider = Provider::new(Arc::new(Authority::new(&replica, &hasher, proof_key)));
+        let idp = Arc::new(Idp::open(&provider, &Arc::new(limits), settings).unwrap());
+        tokio::spawn(provider.look_after());
         let router = idp.router();
         let stage = Self { folder, replica, idp, router };
         stage.seed();

@@ -25,6 +25,7 @@ pub(crate) struct Frames(Secure);
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
@@ -66,7 +67,7 @@ impl Frames {
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         let mut payload = vec![0; length];
         self.0.0.read_exact(&mut payload).ok()?;
-        Some(Frame { kind: head[3], stream, payload })
+        Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
     /// Waits for what becomes of a stream.
@@ -82,6 +83,37 @@ impl Frames {
                 _ => {}
             }
         }
+    }
+
+    /// What becomes of a stream, and the body of its answer, in which no frame was lost.
+    pub(crate) fn answer(&mut self, stream: u32) -> (Fate, Vec<u8>) {
+        let fate = loop {
+            let Some(frame) = self.next() else { return (Fate::Closed, Vec::new()) };
+            let code = |at: usize| u32::from_be_bytes(frame.payload[at..at + 4].try_into().unwrap());
+            match frame.kind {
+                HEADERS if frame.stream == stream => {
+                    let fate = Fate::Status(status(&frame.payload));
+                    if frame.flags & END_STREAM != 0 {
+                        return (fate, Vec::new());
+                    }
+                    break fate;
+                }
+                RST_STREAM if frame.stream == stream => return (Fate::Reset(code(0)), Vec::new()),
+                GOAWAY if code(4) != 0 => return (Fate::Goaway(code(4)), Vec::new()),
+                _ => {}
+            }
+        };
+        let mut body = Vec::new();
+        while let Some(frame) = self.next() {
+            if (frame.kind, frame.stream) == (DATA, stream) {
+                body.extend_from_slice(&frame.payload);
+            }
+            let ends = frame.flags & END_STREAM != 0 && frame.kind == DATA || frame.kind == RST_STREAM;
+            if frame.stream == stream && ends {
+                break;
+            }
+        }
+        (fate, body)
     }
 
     /// Waits until everything sent so far was taken in.

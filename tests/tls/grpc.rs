@@ -34,11 +34,11 @@ auth = "public"
 "#;
 
 /// Request heads as the upstream received them.
-type Heads = Arc<Mutex<Vec<http::request::Parts>>>;
+pub(crate) type Heads = Arc<Mutex<Vec<http::request::Parts>>>;
 
 /// A gRPC server: `Unary` echoes, `Stream` sends every message three times, `Fail` answers by trailers
 /// alone, `Silent` never answers.
-async fn start(tls: Option<Arc<ServerConfig>>) -> (SocketAddr, Heads) {
+pub(crate) async fn start(tls: Option<Arc<ServerConfig>>) -> (SocketAddr, Heads) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let heads = Heads::default();
@@ -75,6 +75,17 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, heads: Heads) {
                     let answer = answer.header("grpc-status", "9").header("grpc-message", "not%20now");
                     let _ = respond.send_response(answer.body(()).unwrap(), true);
                 }
+                "Claims" => {
+                    let names = ["x-scopes", "x_store_id", "x-installation-id", "alt-svc", "x-served"];
+                    let claimed = names.iter().fold(answer, |answer, name| answer.header(*name, "forged"));
+                    let mut send = respond.send_response(claimed.body(()).unwrap(), false).unwrap();
+                    let mut trailers = HeaderMap::new();
+                    trailers.insert("grpc-status", "0".parse().unwrap());
+                    for name in names.into_iter().chain(["x-request-id", "content-length", "trailer"]) {
+                        trailers.insert(name, "1".parse().unwrap());
+                    }
+                    let _ = send.send_trailers(trailers);
+                }
                 _ => {
                     let mut send = respond.send_response(answer.body(()).unwrap(), false).unwrap();
                     let copies = if method == "Stream" { 3 } else { 1 };
@@ -95,7 +106,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, heads: Heads) {
 }
 
 /// A gateway before an upstream at this URL, with these lines of it.
-fn gateway(authority: &Authority, url: &str, upstream: &str, rest: &str) -> Gateway {
+pub(crate) fn gateway(authority: &Authority, url: &str, upstream: &str, rest: &str) -> Gateway {
     let settings = Settings {
         server: tls(""),
         upstream: format!("http2 = true\n{upstream}"),
@@ -110,19 +121,19 @@ fn gateway(authority: &Authority, url: &str, upstream: &str, rest: &str) -> Gate
     Gateway::start_in(place, RecordingUpstream::start())
 }
 
-fn call(path: &str, lines: &[String]) -> Request<()> {
+pub(crate) fn call(path: &str, lines: &[String]) -> Request<()> {
     let fixed = ["content-type: application/grpc+proto", "te: trailers", "grpc-timeout: 10S"];
     let lines: Vec<String> = fixed.map(str::to_owned).into_iter().chain(lines.iter().cloned()).collect();
     request("POST", path, &lines)
 }
 
 /// A message with its prefix of five bytes.
-fn message(text: &str) -> Vec<u8> {
+pub(crate) fn message(text: &str) -> Vec<u8> {
     [&[0][..], &u32::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat()
 }
 
 /// The trailers of an answer, which are in its head when there is nothing else.
-fn status(answer: &Answer) -> (&str, &str) {
+pub(crate) fn status(answer: &Answer) -> (&str, &str) {
     let from = if answer.trailers.is_empty() { &answer.headers } else { &answer.trailers };
     let text = |name| from.get(name).map_or("", |value: &http::HeaderValue| value.to_str().unwrap());
     (text("grpc-status"), text("grpc-message"))

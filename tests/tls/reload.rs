@@ -110,6 +110,35 @@ fn a_bad_pair_leaves_the_one_before_in_force() {
     wait_until(SOON, || shows(&gateway, &authority, &other).then_some(())).expect("a good pair is taken");
 }
 
+/// The configuration may name other files; their later changes are taken over, too.
+#[test]
+fn other_files_are_taken_over_with_the_configuration() {
+    let authority = Authority::new("root");
+    let gateway = gateway(&authority, "", &[]);
+    let text = std::fs::read_to_string(gateway.place.path("gateway.toml")).unwrap();
+    let (other, later, expired) =
+        (authority.server(&[NAME]), authority.server(&[NAME]), authority.expired(&[NAME]));
+    let write = |pair: &Pair| {
+        gateway.place.write("other-cert.pem", &pair.cert);
+        gateway.place.write("other-key.pem", &pair.key);
+    };
+    let named = text.replace("cert.pem", "other-cert.pem").replace("key.pem", "other-key.pem");
+    assert_ne!(named, text);
+    gateway.place.write("gateway.toml", &named);
+    for (pair, why) in [(None, "other-cert.pem: "), (Some(&expired), "it is expired")] {
+        pair.map(write);
+        let done = gateway.place.run(&["reload"]);
+        assert_eq!(done.code, 1, "{done:?}");
+        assert!(done.err.contains(why), "{}", done.err);
+        assert!(!shows(&gateway, &authority, &expired));
+    }
+    write(&other);
+    gateway.place.ok(&["reload"]);
+    assert!(shows(&gateway, &authority, &other));
+    write(&later);
+    wait_until(SOON, || shows(&gateway, &authority, &later).then_some(())).expect("a renewal");
+}
+
 /// As orchestrators do it: the files are links into a folder that is exchanged.
 #[test]
 fn exchanged_links_are_noticed() {

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::output;
 use crate::app::{Gateway, Signals, StartError};
 use crate::config::Config;
+use crate::telemetry::Level;
 use page::Page;
 
 /// Try it: a sample store API behind a gateway, with seeded credentials
@@ -33,7 +34,7 @@ const PREFERRED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
-        super::run::log_to_stderr("warn");
+        Level::Warn.set();
         let folder = tempfile::Builder::new().prefix("storegate-demo-").tempdir().map_err(Failure::failed)?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;

@@ -56,7 +56,7 @@ fn one_mistake_one_diagnostic() {
         // Places after tabs and characters of several bytes.
         ("[server]\n\tthreads\t=\t'4'", 2, 12, "cannot be a string", "a whole number"),
         ("replica = { path = 'ä€😀', threads = 1 }", 1, 27, "unknown key `threads`", ""),
-        ("\u{feff}threads = 1", 1, 1, "unknown key `threads`", "belongs to [hasher]"),
+        ("\u{feff}threads = 1", 1, 1, "unknown key `threads`", "belongs to [server] or [hasher]"),
         ("[server]\r\nthreads = -1\r\n", 2, 11, "out of range", "from 0 to 1024"),
         // Ranges.
         ("[server]\nthreads = 99999999999999999999", 2, 11, "out of range", "from 0 to 1024"),

@@ -19,7 +19,7 @@ const NIGHT: Color = Color([0x17, 0x1a, 0x21]);
 
 /// An image that stands at the head of every page.
 #[derive(Debug, Clone)]
-pub struct Logo {
+pub(in crate::idp) struct Logo {
     pub(super) bytes: Bytes,
     pub(super) media_type: &'static str,
 }
@@ -44,7 +44,7 @@ impl Logo {
     /// # Errors
     ///
     /// [`LogoError`].
-    pub fn read(path: &Path) -> Result<Self, LogoError> {
+    pub(in crate::idp) fn read(path: &Path) -> Result<Self, LogoError> {
         let failed = |error| LogoError::Io(path.into(), error);
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(failed)?;

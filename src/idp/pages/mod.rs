@@ -16,7 +16,8 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
-pub use look::{Logo, LogoError};
+pub(super) use look::Logo;
+pub use look::LogoError;
 
 use super::http::{Told, request_id};
 use super::request::Asked;

@@ -34,7 +34,7 @@ pub(super) async fn token(
         client_credentials::grant(replica, client, store_id, Wanted::Everything)?
     };
     remark.store_id = Some(granted.store_id);
-    let issued = served.authority.issue(served.endpoint.platform, served.life(), &granted).await?;
+    let issued = served.issue(&granted).await?;
     Ok(json!({
         "expires": issued.expires_at.0,
         "identifier": grant,
@@ -50,14 +50,18 @@ pub(in crate::oauth) fn refuse(failure: &Failure) -> Response {
         Failure::MissingClient | Failure::UnknownClient | Failure::WrongSecret => {
             (StatusCode::UNAUTHORIZED, "Unauthorized")
         }
-        Failure::Token => (StatusCode::UNAUTHORIZED, "Unable to validate access token"),
+        Failure::Token | Failure::NotSignedIn => {
+            (StatusCode::UNAUTHORIZED, "Unable to validate access token")
+        }
         Failure::Login => (StatusCode::UNAUTHORIZED, "Unauthorized"),
         Failure::NotInstalled
         | Failure::NotPermitted
         | Failure::StoreSuspended
         | Failure::AddressNotAllowed
         | Failure::Scope => (StatusCode::FORBIDDEN, "Forbidden"),
-        Failure::Malformed(_) | Failure::GrantType => (StatusCode::BAD_REQUEST, "Bad Request"),
+        Failure::Malformed(_) | Failure::Grant | Failure::GrantType => {
+            (StatusCode::BAD_REQUEST, "Bad Request")
+        }
         Failure::Method => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Failure::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
         Failure::Saturated | Failure::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),

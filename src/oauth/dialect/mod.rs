@@ -2,6 +2,7 @@
 //! are elsewhere.
 
 mod elasticpath;
+pub(super) mod selorax;
 mod shopify;
 mod standard;
 mod tiki;
@@ -28,7 +29,7 @@ pub(super) async fn token(
         Platform::Shopify => shopify::token(served, request, remark).await,
         Platform::ElasticPath => elasticpath::token(served, request, remark).await,
         Platform::Tiki => tiki::token(served, request, remark).await,
-        Platform::Selorax => Err(Failure::GrantType),
+        Platform::Selorax => selorax::token(served, request, remark).await,
     }
 }
 
@@ -42,7 +43,8 @@ pub(super) fn accept(platform: Platform, body: &Value) -> Response {
 /// Tells a failure.
 pub(super) fn refuse(platform: Platform, failure: &Failure, request: &Request<'_>) -> Response {
     let mut response = match platform {
-        Platform::Standard | Platform::Selorax => standard::refuse(failure, request),
+        Platform::Standard => standard::refuse(failure, request),
+        Platform::Selorax => selorax::refuse(failure, request),
         Platform::Shopify => shopify::refuse(failure),
         Platform::ElasticPath => elasticpath::refuse(failure),
         Platform::Tiki => tiki::refuse(failure, request),

@@ -28,7 +28,7 @@ pub(super) async fn token(
     let store_id = shop(served, &client.app, &request.requester.host)?;
     remark.store_id = Some(store_id);
     let granted = grant(&served.authority.replica, client, store_id, Wanted::Present)?;
-    let issued = served.authority.issue(served.endpoint.platform, served.life(), &granted).await?;
+    let issued = served.issue(&granted).await?;
     Ok(json!({
         "access_token": issued.access_token.expose(),
         "scope": scope(granted.scopes.as_ref()),
@@ -76,9 +76,13 @@ pub(super) fn refuse(failure: &Failure) -> Response {
         Failure::Saturated | Failure::Unavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }
-        Failure::Malformed(_) | Failure::Method | Failure::Scope | Failure::Token | Failure::Login => {
-            (StatusCode::BAD_REQUEST, "invalid_request")
-        }
+        Failure::Malformed(_)
+        | Failure::Grant
+        | Failure::Method
+        | Failure::Scope
+        | Failure::Token
+        | Failure::NotSignedIn
+        | Failure::Login => (StatusCode::BAD_REQUEST, "invalid_request"),
     };
     let status = common_status(failure).unwrap_or(status);
     let description = match failure {

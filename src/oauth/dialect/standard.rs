@@ -29,7 +29,7 @@ pub(super) async fn token(
     remark.store_id = Some(store_id);
     let wanted = asked.as_ref().map_or(Wanted::Present, Wanted::These);
     let granted = grant(replica, client, store_id, wanted)?;
-    let issued = served.authority.issue(served.endpoint.platform, served.life(), &granted).await?;
+    let issued = served.issue(&granted).await?;
     Ok(json!({
         "access_token": issued.access_token.expose(),
         "token_type": "Bearer",
@@ -46,11 +46,11 @@ pub(super) fn refuse(failure: &Failure, request: &Request<'_>) -> Response {
         Failure::MissingClient | Failure::UnknownClient | Failure::WrongSecret => {
             (StatusCode::UNAUTHORIZED, "invalid_client")
         }
-        Failure::Login => (StatusCode::BAD_REQUEST, "invalid_grant"),
+        Failure::Grant | Failure::Login => (StatusCode::BAD_REQUEST, "invalid_grant"),
         Failure::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
         Failure::NotInstalled | Failure::NotPermitted => (StatusCode::BAD_REQUEST, "unauthorized_client"),
         Failure::StoreSuspended | Failure::AddressNotAllowed => (StatusCode::FORBIDDEN, "access_denied"),
-        Failure::Token => (StatusCode::UNAUTHORIZED, "invalid_token"),
+        Failure::Token | Failure::NotSignedIn => (StatusCode::UNAUTHORIZED, "invalid_token"),
         Failure::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
         Failure::Saturated | Failure::Unavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")

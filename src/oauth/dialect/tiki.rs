@@ -26,7 +26,7 @@ pub(super) async fn token(
     remark.store_id = Some(store_id);
     let scopes = installation(replica, &client.app, store_id)?.scopes.clone();
     let granted = grant(replica, client, store_id, Wanted::Everything)?;
-    let issued = served.authority.issue(served.endpoint.platform, served.life(), &granted).await?;
+    let issued = served.issue(&granted).await?;
     Ok(json!({
         "access_token": issued.access_token.expose(),
         "expires_in": issued.life,

@@ -1,5 +1,6 @@
 //! The grants, one file each: from who asks to what may be issued.
 
+pub(super) mod authorization_code;
 pub(super) mod client_credentials;
 pub(super) mod implicit;
 

@@ -11,7 +11,7 @@ mod upstream;
 
 pub use client::{ClientAuth, ClientVerifier};
 pub use listener::listener;
-pub use server::{Renewal, ServerCertificate};
+pub use server::{OtherFiles, Renewal, ServerCertificate};
 pub use upstream::UpstreamTls;
 
 pub(super) use client::ClientCertificate;

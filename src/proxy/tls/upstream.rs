@@ -30,6 +30,13 @@ impl fmt::Debug for UpstreamTls {
     }
 }
 
+/// Same files' contents, same settings.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
 impl UpstreamTls {
     /// Reads the files: authorities that replace the system's, and certificate and key to show.
     ///

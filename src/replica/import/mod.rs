@@ -19,6 +19,7 @@ use serde::Serialize;
 use self::record::Record;
 use self::rows::Known;
 use self::tokens::Tokens;
+use super::audit::{Action, Deed};
 use super::journal;
 use super::seal::Sealer;
 use super::write::{Committed, Halt, WriteError, Writer};
@@ -86,7 +87,12 @@ impl Writer {
         };
         tune(self, CACHE_KIB, 0, false).map_err(|error| self.explain(error.into()))?;
         let folder = self.path().parent().map(Path::to_owned).unwrap_or_default();
-        let imported = self.change(|tx, sealer, _| read_all(tx, sealer, folder, lines, progress));
+        let deed = |taken: &Imported| {
+            let deed = Deed::new(Action::Import, "replica").with("stores", taken.stores);
+            let deed = deed.with("apps", taken.apps).with("installations", taken.installations);
+            deed.with("access_tokens", taken.access_tokens)
+        };
+        let imported = self.change(deed, |tx, sealer, _| read_all(tx, sealer, folder, lines, progress));
         // Best effort, as the outcome is decided: a reader may hinder it, and a later writer does it then.
         let _ = tune(self, ORDINARY_CACHE_KIB, 1000, true);
         if imported.is_ok() {

@@ -181,7 +181,7 @@ fn an_acknowledged_change_survives_the_death_of_its_writer() {
         let sound: String =
             fixture.stranger().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(sound, "ok");
-        assert_eq!(fixture.writer().stores().unwrap().len(), 1, "half an import is there");
+        assert_eq!(fixture.writer().stores(Page::ALL).unwrap().len(), 1, "half an import is there");
         done(fixture.writer().set_store_status(store(22), StoreStatus::Suspended));
         assert_eq!(replica.store(store(22)).unwrap().unwrap().status, StoreStatus::Suspended);
         done(fixture.writer().set_store_status(store(22), StoreStatus::Active));

@@ -142,7 +142,7 @@ fn an_in_process_writer_is_in_force_without_a_watch() {
     let fixture = Fixture::new();
     let replica = fixture.replica();
     assert!(accepts(&replica, "sx_app_1", fixture.secret.expose()));
-    done(replica.writer().unwrap().rotate_secret(&client("sx_app_1"), None));
+    done(replica.writer(Actor::gateway()).unwrap().rotate_secret(&client("sx_app_1"), None));
     assert!(!accepts(&replica, "sx_app_1", fixture.secret.expose()));
 }
 

@@ -113,7 +113,7 @@ fn records_replace_and_absent_fields_keep() {
 
     done(import(&mut writer, r#"{"type":"store","store_id":30,"status":"suspended"}"#));
     assert_eq!(replica.store(store(30)).unwrap().unwrap().status, StoreStatus::Suspended);
-    let kept = writer.stores().unwrap().into_iter().find(|store| store.store_id == 30).unwrap();
+    let kept = writer.stores(Page::ALL).unwrap().into_iter().find(|store| store.store_id == 30).unwrap();
     assert_eq!((kept.name.as_str(), kept.domain.as_deref()), ("Thirty", Some("thirty.example")));
 
     done(import(&mut writer, r#"{"type":"app","client_id":"sx_app_7","status":"disabled"}"#));

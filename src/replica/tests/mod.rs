@@ -1,10 +1,13 @@
 //! The replica through its public surface. One fixture; each file one promise.
 
+mod audit;
 mod crash;
 mod failure;
 mod freshness;
 mod housekeeping;
 mod importing;
+mod issuing;
+mod operators;
 mod stress;
 mod users;
 mod writing;
@@ -59,7 +62,8 @@ impl Fixture {
 }
 
 fn options() -> Options {
-    Options { readers: 2, cache_entries: NonZeroUsize::new(1000).unwrap(), key_file: None, sweeps: false }
+    let cache_entries = NonZeroUsize::new(1000).unwrap();
+    Options { readers: 2, cache_entries, sweeps: false, ..Options::default() }
 }
 
 fn store(number: u64) -> StoreId {

@@ -59,7 +59,7 @@ fn no_acceptance_after_an_acknowledgement_in_process() {
     let fixture = Fixture::new();
     let replica = fixture.replica();
     for ending in ENDINGS {
-        hammer(&fixture, &replica, replica.writer().unwrap(), ending);
+        hammer(&fixture, &replica, replica.writer(Actor::gateway()).unwrap(), ending);
     }
 }
 

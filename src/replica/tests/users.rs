@@ -3,10 +3,10 @@
 use super::*;
 use crate::model::{Email, Membership, PasswordHash, Profile, Subject, UserStatus};
 
-const HASH: &str = "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm";
+pub(super) const HASH: &str = "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm";
 const OTHER: &str = "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEe";
 
-fn subject(text: &str) -> Subject {
+pub(super) fn subject(text: &str) -> Subject {
     Subject::parse(text).unwrap()
 }
 
@@ -14,7 +14,7 @@ fn email(text: &str) -> Email {
     Email::parse(text).unwrap()
 }
 
-fn user(who: &str, address: &str, role: Option<&str>) -> NewUser {
+pub(super) fn user(who: &str, address: &str, role: Option<&str>) -> NewUser {
     NewUser {
         subject: subject(who),
         store_id: store(22),

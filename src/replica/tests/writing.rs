@@ -10,7 +10,7 @@ fn stores() {
     let mut writer = fixture.writer();
     done(writer.add_store(store(23), None, Some("Second.Example"), Some("org-1")));
     done(writer.set_store_status(store(22), StoreStatus::Suspended));
-    let listed: Vec<_> = writer.stores().unwrap();
+    let listed: Vec<_> = writer.stores(Page::ALL).unwrap();
     let shown: Vec<_> = listed
         .iter()
         .map(|s| {
@@ -42,7 +42,7 @@ fn stores() {
         refused(writer.add_store(store(25), None, None, Some(name)));
     }
     refused(writer.add_store(store(25), None, None, Some("")));
-    assert_eq!(writer.stores().unwrap().len(), 2, "nothing refused left a trace");
+    assert_eq!(writer.stores(Page::ALL).unwrap().len(), 2, "nothing refused left a trace");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn apps() {
     assert_eq!(detail.secrets[0].kind, SecretKind::Sha256);
     assert_eq!(fixture.replica().app("given").unwrap().unwrap().status, AppStatus::Disabled);
     done(writer.set_app_status(&client("given"), AppStatus::Enabled));
-    let ids: Vec<_> = writer.apps().unwrap().into_iter().map(|app| app.client_id).collect();
+    let ids: Vec<_> = writer.apps(Page::ALL).unwrap().into_iter().map(|app| app.client_id).collect();
     assert_eq!(ids, ["sx_app_1", made.client_id.as_str(), "given"]);
 
     assert!(refused(writer.create_app(new_app("given"))).contains("given exists already"));
@@ -96,7 +96,7 @@ fn apps() {
     refused(writer.app(&client("none")));
     let mut odd = fixture.writer().with_prefixes(Prefixes { client_id: "a b".into(), ..Prefixes::default() });
     refused(odd.create_app(NewApp { client_id: None, ..new_app("x") }));
-    assert_eq!(writer.apps().unwrap().len(), 3, "nothing refused left a trace");
+    assert_eq!(writer.apps(Page::ALL).unwrap().len(), 3, "nothing refused left a trace");
 }
 
 #[test]

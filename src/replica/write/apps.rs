@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::{
-    Committed, Halt, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
+    Committed, Halt, Page, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
 };
 use crate::model::{AppStatus, ClientId, ScopeSet, Secret, SecretHash, Timestamp, TokenAuth};
+use crate::replica::audit::{Action, Deed};
 
 /// What an app is made from.
 #[derive(Debug, Clone)]
@@ -132,7 +133,13 @@ impl Writer {
         let organization = new.organization.as_deref().map(checked_organization).transpose()?;
         new.client_secret.iter().try_for_each(|secret| checked_secret("the client secret", secret))?;
         let redirect_uris = stored_redirect_uris(&new.redirect_uris)?;
-        self.change(|tx, sealer, prefixes| {
+        let networks = stored_networks(&new.allow)?;
+        let deed = |made: &CreatedApp| {
+            let deed = subject(Action::CreateApp, &made.client_id).with("app_id", made.app_id);
+            let deed = deed.with("name", name).with("organization", organization);
+            deed.with("scopes", new.scopes.as_str()).with("allow_ip", &*networks)
+        };
+        self.change(deed, |tx, sealer, prefixes| {
             let client_id = new.client_id.clone().map_or_else(|| new_client_id(&prefixes.client_id), Ok)?;
             if app_id(tx, &client_id).is_ok() {
                 return Err(WriteError::AppExists(client_id).into());
@@ -152,7 +159,7 @@ impl Writer {
                     organization,
                     new.scopes.as_str(),
                     sealed,
-                    stored_networks(&new.allow)?,
+                    networks,
                     now,
                     new.token_auth.map(TokenAuth::name),
                     redirect_uris,
@@ -168,15 +175,16 @@ impl Writer {
         })
     }
 
-    /// Every app, by number.
+    /// Apps, by number.
     ///
     /// # Errors
     ///
     /// The replica cannot be read.
-    pub fn apps(&mut self) -> Result<Vec<AppSummary>, WriteError> {
+    pub fn apps(&mut self, page: Page<i64>) -> Result<Vec<AppSummary>, WriteError> {
         self.look(|conn, _| {
-            let mut statement = conn.prepare(&format!("{SUMMARY} ORDER BY app_id"))?;
-            let rows = statement.query_map([], summary)?;
+            let mut statement =
+                conn.prepare_cached(&format!("{SUMMARY} WHERE app_id > ?1 ORDER BY app_id LIMIT ?2"))?;
+            let rows = statement.query_map(params![page.after.unwrap_or(0), page.limit], summary)?;
             rows.collect::<Result<_, _>>().map_err(Halt::from)
         })
     }
@@ -210,15 +218,18 @@ impl Writer {
         client_id: &ClientId,
         status: AppStatus,
     ) -> Result<Committed<()>, WriteError> {
-        let status = match status {
-            AppStatus::Enabled => "enabled",
-            AppStatus::Disabled => "disabled",
+        let (status, action) = match status {
+            AppStatus::Enabled => ("enabled", Action::EnableApp),
+            AppStatus::Disabled => ("disabled", Action::DisableApp),
         };
-        self.change(|tx, _, _| {
-            let app = app_id(tx, client_id)?;
-            tx.execute("UPDATE apps SET status = ?2 WHERE app_id = ?1", params![app, status])?;
-            Ok(())
-        })
+        self.change(
+            |()| subject(action, client_id),
+            |tx, _, _| {
+                let app = app_id(tx, client_id)?;
+                tx.execute("UPDATE apps SET status = ?2 WHERE app_id = ?1", params![app, status])?;
+                Ok(())
+            },
+        )
     }
 
     /// Sets the networks from which an app may call, in place of those before; none: from anywhere.
@@ -232,7 +243,8 @@ impl Writer {
         networks: &[IpNet],
     ) -> Result<Committed<()>, WriteError> {
         let stored = stored_networks(networks)?;
-        self.change(|tx, _, _| {
+        let deed = |(): &()| subject(Action::AllowAddresses, client_id).with("allow_ip", &*stored);
+        self.change(deed, |tx, _, _| {
             let app = app_id(tx, client_id)?;
             tx.execute("UPDATE apps SET allow_ips = ?2 WHERE app_id = ?1", params![app, stored])?;
             Ok(())
@@ -274,6 +286,11 @@ fn stored_redirect_uris(uris: &[String]) -> Result<String, WriteError> {
         ));
     }
     Ok(uris.join(" "))
+}
+
+/// What is done to an app.
+pub(super) fn subject(action: Action, client_id: &ClientId) -> Deed {
+    Deed::new(action, format_args!("app:{client_id}"))
 }
 
 fn new_client_id(prefix: &str) -> Result<ClientId, WriteError> {

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use subtle::ConstantTimeEq;
 
-use super::{Halt, WriteError};
+use super::{Halt, WriteError, Writer};
 use crate::gate::Unavailable;
 use crate::model::{ClientId, Grant, ScopeSet, StoreId, Subject, Timestamp, TokenDigest, UserKind};
 use crate::replica::group::WriteQueue;
@@ -15,7 +15,7 @@ use crate::replica::write::users::number;
 
 /// What a code stands for.
 #[derive(Debug, Clone)]
-pub struct NewGrant {
+pub struct NewIdentityGrant {
     /// Of the code.
     pub code: TokenDigest,
     /// To whom it is given.
@@ -40,7 +40,7 @@ pub struct NewGrant {
 
 /// The pair that is issued.
 #[derive(Debug, Clone, Copy)]
-pub struct NewPair {
+pub struct NewIdentityPair {
     /// Of the access token.
     pub access: TokenDigest,
     /// Of the refresh token.
@@ -98,7 +98,7 @@ impl WriteQueue {
     ///
     /// [`Unavailable`] when the replica cannot be changed, or there is no such client; so for every change
     /// here.
-    pub async fn add_grant(&self, new: NewGrant, now: Timestamp) -> Result<(), Unavailable> {
+    pub async fn add_identity_grant(&self, new: NewIdentityGrant, now: Timestamp) -> Result<(), Unavailable> {
         self.change(move |tx| add(tx, &new, now)).await
     }
 
@@ -106,11 +106,11 @@ impl WriteQueue {
     ///
     /// # Errors
     ///
-    /// As [`WriteQueue::add_grant`].
-    pub async fn redeem_code(
+    /// As [`WriteQueue::add_identity_grant`].
+    pub async fn exchange_identity_code(
         &self,
         presented: PresentedCode,
-        pair: NewPair,
+        pair: NewIdentityPair,
         now: Timestamp,
     ) -> Result<Exchanged, Unavailable> {
         self.change(move |tx| redeem(tx, &presented, &pair, now)).await
@@ -120,13 +120,13 @@ impl WriteQueue {
     ///
     /// # Errors
     ///
-    /// As [`WriteQueue::add_grant`].
-    pub async fn refresh(
+    /// As [`WriteQueue::add_identity_grant`].
+    pub async fn refresh_identity(
         &self,
         refresh: TokenDigest,
         client: ClientId,
         asked: Option<ScopeSet>,
-        pair: NewPair,
+        pair: NewIdentityPair,
         now: Timestamp,
     ) -> Result<Exchanged, Unavailable> {
         self.change(move |tx| exchange(tx, &refresh, &client, asked.as_ref(), &pair, now)).await
@@ -136,8 +136,8 @@ impl WriteQueue {
     ///
     /// # Errors
     ///
-    /// As [`WriteQueue::add_grant`].
-    pub async fn revoke_pair(
+    /// As [`WriteQueue::add_identity_grant`].
+    pub async fn revoke_identity_pair(
         &self,
         token: TokenDigest,
         client: ClientId,
@@ -156,7 +156,53 @@ impl WriteQueue {
     }
 }
 
-fn add(conn: &Connection, new: &NewGrant, now: Timestamp) -> Result<(), Halt> {
+impl Writer {
+    /// One step of removing what was over at `before` or earlier at the identity provider, `limit` rows of each
+    /// kind at most: sessions, tokens, and the grants that no token is left of. Gives how many rows went; a
+    /// step with nothing to do takes no write lock.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be read or changed.
+    pub fn sweep_identity(&mut self, limit: u32, before: Timestamp) -> Result<usize, WriteError> {
+        const OVER: [(&str, &str, &str); 3] = [
+            ("sign_ins", "session_hash", "SELECT session_hash FROM sign_ins WHERE ends_at <= ?1 LIMIT ?2"),
+            (
+                "identity_tokens",
+                "pair_id",
+                "SELECT pair_id FROM identity_tokens WHERE refresh_expires_at <= ?1 LIMIT ?2",
+            ),
+            (
+                "identity_grants",
+                "grant_id",
+                "SELECT g.grant_id FROM identity_grants g WHERE g.code_expires_at <= ?1 AND NOT EXISTS
+                 (SELECT 1 FROM identity_tokens t WHERE t.grant_id = g.grant_id) LIMIT ?2",
+            ),
+        ];
+        let is_clean = self.look(|conn, _| {
+            for (.., over) in OVER {
+                if conn.prepare_cached(over)?.exists(params![before.0, 1])? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if is_clean {
+            return Ok(0);
+        }
+        let swept = self.upkeep(|tx, _, _| {
+            let mut removed = 0;
+            for (table, key, over) in OVER {
+                let delete = format!("DELETE FROM {table} WHERE {key} IN ({over})");
+                removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
+            }
+            Ok(removed)
+        })?;
+        Ok(*swept.value())
+    }
+}
+
+fn add(conn: &Connection, new: &NewIdentityGrant, now: Timestamp) -> Result<(), Halt> {
     let client = client_number(conn, &new.client)?;
     let mut insert = conn.prepare_cached(
         "INSERT INTO identity_grants (code_hash, client_number, kind, number, store_id, scopes,
@@ -183,7 +229,7 @@ fn add(conn: &Connection, new: &NewGrant, now: Timestamp) -> Result<(), Halt> {
 fn redeem(
     conn: &Connection,
     presented: &PresentedCode,
-    pair: &NewPair,
+    pair: &NewIdentityPair,
     now: Timestamp,
 ) -> Result<Exchanged, Halt> {
     let sql = format!(
@@ -236,7 +282,7 @@ fn exchange(
     refresh: &TokenDigest,
     client: &ClientId,
     asked: Option<&ScopeSet>,
-    pair: &NewPair,
+    pair: &NewIdentityPair,
     now: Timestamp,
 ) -> Result<Exchanged, Halt> {
     let sql = format!(
@@ -279,7 +325,7 @@ fn issue(
     conn: &Connection,
     found: Found,
     asked: Option<&ScopeSet>,
-    pair: &NewPair,
+    pair: &NewIdentityPair,
     now: Timestamp,
 ) -> Result<Exchanged, Halt> {
     let mut scopes = found.grant.scopes.intersection(&found.allowed);

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use super::{Committed, Halt, WriteError, Writer};
 use crate::gate::Unavailable;
 use crate::model::{KeyPurpose, StoredKey, Timestamp};
+use crate::replica::audit::{Action, Deed};
 use crate::replica::group::WriteQueue;
 use crate::replica::reader::Replica;
 use crate::replica::seal::Sealer;
@@ -17,7 +18,10 @@ impl Writer {
     ///
     /// The replica cannot be changed, or there is no randomness.
     pub fn add_identity_key(&mut self, key: &StoredKey, alone: bool) -> Result<Committed<()>, WriteError> {
-        self.change(|tx, sealer, _| {
+        let deed = |(): &()| {
+            Deed::new(Action::RotateKey, format_args!("key:{}", key.kid)).with("revoked_old", alone)
+        };
+        self.change(deed, |tx, sealer, _| {
             if alone {
                 tx.execute("DELETE FROM identity_keys WHERE purpose = ?1", [key.purpose.name()])?;
             }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Committed, Halt, WriteError, Writer, app_id};
 use crate::model::{ClientId, ScopeSet, SessionKey, StoreId};
+use crate::replica::audit::{Action, Deed};
 use crate::replica::read::signed;
 
 /// What a session token says about its installation, and the key that signs it.
@@ -32,7 +33,11 @@ impl Writer {
         store_id: StoreId,
         scopes: Option<&ScopeSet>,
     ) -> Result<Committed<i64>, WriteError> {
-        self.change(|tx, _, _| {
+        let deed = |made: &i64| {
+            let deed = subject(Action::Install, client_id, store_id).with("installation_id", *made);
+            deed.with("scopes", scopes.map(ScopeSet::as_str))
+        };
+        self.change(deed, |tx, _, _| {
             let app = app_id(tx, client_id)?;
             store_exists(tx, store_id)?;
             let installation = tx.query_row(
@@ -58,16 +63,19 @@ impl Writer {
         client_id: &ClientId,
         store_id: StoreId,
     ) -> Result<Committed<()>, WriteError> {
-        self.change(|tx, _, _| {
-            let app = app_id(tx, client_id)?;
-            store_exists(tx, store_id)?;
-            let update =
-                "UPDATE installations SET status = 'uninstalled' WHERE app_id = ?1 AND store_id = ?2";
-            match tx.execute(update, params![app, signed(store_id)])? {
-                0 => Err(WriteError::NotInstalled { client_id: client_id.clone(), store_id }.into()),
-                _ => Ok(()),
-            }
-        })
+        self.change(
+            |()| subject(Action::Uninstall, client_id, store_id),
+            |tx, _, _| {
+                let app = app_id(tx, client_id)?;
+                store_exists(tx, store_id)?;
+                let update =
+                    "UPDATE installations SET status = 'uninstalled' WHERE app_id = ?1 AND store_id = ?2";
+                match tx.execute(update, params![app, signed(store_id)])? {
+                    0 => Err(WriteError::NotInstalled { client_id: client_id.clone(), store_id }.into()),
+                    _ => Ok(()),
+                }
+            },
+        )
     }
 
     /// What `storegate session mint` signs a token with.
@@ -92,6 +100,10 @@ impl Writer {
             Ok(SessionClaims { app_id: app, store_id, installation_id, key: SessionKey::new(key.expose()) })
         })
     }
+}
+
+fn subject(action: Action, client_id: &ClientId, store_id: StoreId) -> Deed {
+    Deed::new(action, format_args!("app:{client_id}")).with("store_id", store_id.get())
 }
 
 pub(super) fn store_exists(conn: &Connection, store_id: StoreId) -> Result<(), Halt> {

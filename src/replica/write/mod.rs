@@ -1,7 +1,7 @@
 //! What commands and the admin API change: one method per command, each one transaction.
 //!
 //! A change that is committed is handed out as [`Committed`]: it binds every running gateway only once
-//! it was acknowledged. Writers of all processes exclude each other by SQLite's write lock
+//! it was acknowledged. Each leaves an entry in the audit record, in its transaction (`audit.rs`). Writers of all processes exclude each other by SQLite's write lock
 //! (`BEGIN IMMEDIATE`); one that waits longer than ten seconds gives up and says so.
 
 mod apps;
@@ -23,24 +23,25 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub(super) use apps::stored_networks;
 pub use apps::{AppDetail, AppInstallation, AppSummary, CreatedApp, NewApp, SecretDetail, SecretKind};
-pub use grants::{Exchanged, NewGrant, NewPair, PresentedCode};
+pub use grants::{Exchanged, NewIdentityGrant, NewIdentityPair, PresentedCode};
 pub(super) use identity_keys::owner as key_owner;
 pub use installations::SessionClaims;
 pub use oauth_clients::{NewOauthClient, OauthClientSummary};
-pub use operators::{CreatedOperator, OperatorSummary};
+pub use operators::{Claim, CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
 pub use tokens::{IssuedToken, Revocation, Swept};
 pub(super) use users::number as user_number;
 pub use users::{NewUser, UserStore, UserSummary};
 
+use super::audit::{Actor, Deed};
 use super::delay;
 use super::file::{self, OpenError};
 use super::journal::{self, Position};
 use super::reader::Replica;
 use super::seal::{self, Sealer};
 use super::wake::{self, NotEnforced};
-use crate::model::{ClientId, Secret, StoreId, Subject, UserKind};
+use crate::model::{ClientId, Permission, Secret, StoreId, Subject, Timestamp, UserKind};
 
 /// Why a change was not made. The texts name the thing and what to do; none holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +77,21 @@ pub enum WriteError {
     /// No operator has this name.
     #[error("there is no operator {0:?}; `storegate operator list` shows them")]
     NoOperator(String),
+    /// The operator of a change is none any more.
+    #[error("the operator's token is not known any more")]
+    UnknownOperator,
+    /// The operator lacks a permission: to do this, or to give it to somebody.
+    #[error("the permission {} is required", .0.name())]
+    NotPermitted(Permission),
+    /// An operator would change what it may do itself.
+    #[error("no operator changes or removes itself; another one does, or the holder of admin.token")]
+    OwnRecord,
     /// The operator's name is taken.
     #[error("the operator {0:?} exists already; remove it first to give it a new token")]
     OperatorExists(String),
+    /// The app is disabled.
+    #[error("the app {0} is disabled; `storegate app enable {0}` lets it work again")]
+    AppDisabled(ClientId),
     /// No user has this subject.
     #[error("there is no user {0}; `storegate user list` shows them")]
     NoUser(Subject),
@@ -194,12 +207,30 @@ impl Default for Prefixes {
     }
 }
 
+/// A part of a list: what follows `after`, at most `limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page<K> {
+    /// The key of the last one that was seen; `None`: from the beginning.
+    pub after: Option<K>,
+    /// The most that is given.
+    pub limit: u32,
+}
+
+impl<K> Page<K> {
+    /// Everything, where that is known to be little.
+    pub const ALL: Self = Self { after: None, limit: u32::MAX };
+}
+
 /// A connection that may change the replica.
 #[derive(Debug)]
 pub struct Writer {
     pub(super) conn: Connection,
     pub(super) sealer: Sealer,
     prefixes: Prefixes,
+    /// In whose name.
+    actor: Actor,
+    /// By which right; `None`: by that of whoever may write the file.
+    claim: Option<Claim>,
     /// What has to learn of a change.
     target: Arc<Target>,
 }
@@ -252,7 +283,8 @@ impl<T> Committed<T> {
 }
 
 impl Writer {
-    /// Opens the replica at `path` for writing, and makes it when there is none.
+    /// Opens the replica at `path` for writing, and makes it when there is none. What it changes is
+    /// recorded in the name of the user whose process this is.
     ///
     /// # Errors
     ///
@@ -261,7 +293,7 @@ impl Writer {
         let (mut conn, path) = file::open_writer(path)?;
         let sealer = seal::unlock(&mut conn, key_file)?;
         let target = Arc::new(Target { path, here: None });
-        Ok(Self { conn, sealer, prefixes: Prefixes::default(), target })
+        Ok(Self { conn, sealer, prefixes: Prefixes::default(), actor: Actor::command(), claim: None, target })
     }
 
     /// The same writer, making ids, secrets and tokens with other prefixes.
@@ -270,12 +302,35 @@ impl Writer {
         self
     }
 
-    /// Runs `body` as one transaction that excludes other writers, and commits it.
+    /// The same writer, changing only what this operator may change at that moment.
+    pub fn claiming(mut self, claim: Claim) -> Self {
+        self.claim = Some(claim);
+        self
+    }
+
+    /// Runs `body` as one transaction that excludes other writers, records the `deed` in the audit
+    /// record, and commits both.
     pub(super) fn change<T>(
+        &mut self,
+        deed: impl FnOnce(&T) -> Deed,
+        body: impl FnOnce(&Transaction<'_>, &Sealer, &Prefixes) -> Result<T, Halt>,
+    ) -> Result<Committed<T>, WriteError> {
+        let (actor, claim) = (self.actor.clone(), self.claim);
+        self.upkeep(|tx, sealer, prefixes| {
+            claim.map(|claim| claim.prove(tx)).transpose()?;
+            let value = body(tx, sealer, prefixes)?;
+            deed(&value).record(tx, &actor, Timestamp::now())?;
+            Ok(value)
+        })
+    }
+
+    /// As [`Writer::change`], without an entry in the audit record: for what the gateway does by itself,
+    /// in nobody's name, and which decides nothing.
+    pub(super) fn upkeep<T>(
         &mut self,
         body: impl FnOnce(&Transaction<'_>, &Sealer, &Prefixes) -> Result<T, Halt>,
     ) -> Result<Committed<T>, WriteError> {
-        match self.try_change(body) {
+        match self.transact(body) {
             Ok((value, position)) => {
                 Ok(Committed { value, position: Some(position), target: self.target.clone() })
             }
@@ -283,7 +338,7 @@ impl Writer {
         }
     }
 
-    fn try_change<T>(
+    fn transact<T>(
         &mut self,
         body: impl FnOnce(&Transaction<'_>, &Sealer, &Prefixes) -> Result<T, Halt>,
     ) -> Result<(T, Position), Halt> {
@@ -296,7 +351,7 @@ impl Writer {
     }
 
     /// Runs `body` on one state of the replica, changing nothing.
-    fn look<T>(
+    pub(super) fn look<T>(
         &mut self,
         body: impl FnOnce(&Connection, &Sealer) -> Result<T, Halt>,
     ) -> Result<T, WriteError> {
@@ -331,19 +386,20 @@ impl Replica {
             error => WriteError::Storage { path: path.clone(), reason: error.to_string() },
         })?;
         let target = Arc::new(Target { path, here: None });
-        Ok(Writer { conn, sealer: self.sealer().clone(), prefixes: Prefixes::default(), target })
+        let (prefixes, actor) = (Prefixes::default(), Actor::gateway());
+        Ok(Writer { conn, sealer: self.sealer().clone(), prefixes, actor, claim: None, target })
     }
 
-    /// A writer inside this process, for the admin API and the token endpoints. What it commits is in
-    /// force here (and in every other gateway) when it is acknowledged.
+    /// A writer inside this process, for the admin API and the token endpoints, in the name of `actor`.
+    /// What it commits is in force here (and in every other gateway) when it is acknowledged.
     ///
     /// # Errors
     ///
     /// As [`Replica::open`].
-    pub fn writer(self: &Arc<Self>) -> Result<Writer, OpenError> {
+    pub fn writer(self: &Arc<Self>, actor: Actor) -> Result<Writer, OpenError> {
         let writer = Writer::open(self.path(), self.options().key_file.as_deref())?;
         let target = Target { path: writer.target.path.clone(), here: Some(self.clone()) };
-        Ok(Writer { target: Arc::new(target), ..writer })
+        Ok(Writer { target: Arc::new(target), actor, ..writer })
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{Committed, Halt, WriteError, Writer, checked_name};
 use crate::gate::Unavailable;
 use crate::model::{ClientId, PasswordHash, RedirectUri, ScopeSet, Subject, Timestamp, UserKind};
+use crate::replica::audit::{Action, Actor, Deed};
 use crate::replica::group::WriteQueue;
 use crate::replica::write::users::number;
 
@@ -66,7 +67,7 @@ impl Writer {
     ///
     /// The client id is taken, a value is malformed, or the replica cannot be changed.
     pub fn add_oauth_client(&mut self, new: &NewOauthClient) -> Result<Committed<i64>, WriteError> {
-        self.change(|tx, _, _| add(tx, new))
+        self.change(|_| added(new), |tx, _, _| add(tx, new))
     }
 
     /// Lets a client work, or no longer: its codes and tokens are refused from then on.
@@ -79,14 +80,20 @@ impl Writer {
         client_id: &ClientId,
         is_enabled: bool,
     ) -> Result<Committed<()>, WriteError> {
-        let status = if is_enabled { "enabled" } else { "disabled" };
-        self.change(|tx, _, _| {
-            let sql = "UPDATE oauth_clients SET status = ?2 WHERE client_id = ?1";
-            match tx.execute(sql, params![client_id.as_str(), status])? {
-                0 => Err(WriteError::NoOauthClient(client_id.clone()).into()),
-                _ => Ok(()),
-            }
-        })
+        let (status, action) = match is_enabled {
+            true => ("enabled", Action::EnableOauthClient),
+            false => ("disabled", Action::DisableOauthClient),
+        };
+        self.change(
+            |()| deed(action, client_id),
+            |tx, _, _| {
+                let sql = "UPDATE oauth_clients SET status = ?2 WHERE client_id = ?1";
+                match tx.execute(sql, params![client_id.as_str(), status])? {
+                    0 => Err(WriteError::NoOauthClient(client_id.clone()).into()),
+                    _ => Ok(()),
+                }
+            },
+        )
     }
 
     /// Replaces the secret of a client; the former one is refused from then on.
@@ -99,17 +106,20 @@ impl Writer {
         client_id: &ClientId,
         secret: &PasswordHash,
     ) -> Result<Committed<()>, WriteError> {
-        self.change(|tx, _, _| {
-            let sql = "SELECT secret_hash IS NULL FROM oauth_clients WHERE client_id = ?1";
-            match tx.query_row(sql, [client_id.as_str()], |row| row.get(0)).optional()? {
-                None => return Err(WriteError::NoOauthClient(client_id.clone()).into()),
-                Some(true) => return Err(WriteError::NoSecret(client_id.clone()).into()),
-                Some(false) => {}
-            }
-            let sql = "UPDATE oauth_clients SET secret_hash = ?2 WHERE client_id = ?1";
-            tx.execute(sql, params![client_id.as_str(), secret.as_str()])?;
-            Ok(())
-        })
+        self.change(
+            |()| deed(Action::RotateOauthSecret, client_id),
+            |tx, _, _| {
+                let sql = "SELECT secret_hash IS NULL FROM oauth_clients WHERE client_id = ?1";
+                match tx.query_row(sql, [client_id.as_str()], |row| row.get(0)).optional()? {
+                    None => return Err(WriteError::NoOauthClient(client_id.clone()).into()),
+                    Some(true) => return Err(WriteError::NoSecret(client_id.clone()).into()),
+                    Some(false) => {}
+                }
+                let sql = "UPDATE oauth_clients SET secret_hash = ?2 WHERE client_id = ?1";
+                tx.execute(sql, params![client_id.as_str(), secret.as_str()])?;
+                Ok(())
+            },
+        )
     }
 
     /// Changes what a client may ask for. Tokens keep what they have until they are refreshed.
@@ -122,7 +132,8 @@ impl Writer {
         client_id: &ClientId,
         scopes: &ScopeSet,
     ) -> Result<Committed<()>, WriteError> {
-        self.change(|tx, _, _| {
+        let deed = |(): &()| deed(Action::SetOauthScopes, client_id).with("scopes", scopes.as_str());
+        self.change(deed, |tx, _, _| {
             let sql = "UPDATE oauth_clients SET scopes = ?2 WHERE client_id = ?1";
             match tx.execute(sql, params![client_id.as_str(), scopes.as_str()])? {
                 0 => Err(WriteError::NoOauthClient(client_id.clone()).into()),
@@ -166,7 +177,7 @@ impl Writer {
 }
 
 impl WriteQueue {
-    /// Registers a client of the identity provider, and gives its number; or says, as
+    /// Registers a client of the identity provider in the name of `actor`, and gives its number; or says, as
     /// [`Writer::add_oauth_client`], why not.
     ///
     /// # Errors
@@ -175,14 +186,32 @@ impl WriteQueue {
     pub async fn add_oauth_client(
         &self,
         new: NewOauthClient,
+        actor: Actor,
     ) -> Result<Result<i64, WriteError>, Unavailable> {
         self.change(move |tx| match add(tx, &new) {
-            Ok(number) => Ok(Ok(number)),
+            Ok(number) => {
+                added(&new).record(tx, &actor, Timestamp::now())?;
+                Ok(Ok(number))
+            }
             Err(Halt::Refused(why)) => Ok(Err(why)),
             Err(halt) => Err(halt),
         })
         .await
     }
+}
+
+fn deed(action: Action, client_id: &ClientId) -> Deed {
+    Deed::new(action, format_args!("oauth_client:{client_id}"))
+}
+
+fn added(new: &NewOauthClient) -> Deed {
+    let uris: Vec<&str> = new.redirect_uris.iter().map(RedirectUri::as_str).collect();
+    let kind = if new.secret_hash.is_some() { "confidential" } else { "public" };
+    deed(Action::AddOauthClient, &new.client_id)
+        .with("name", new.name.as_str())
+        .with("client_type", kind)
+        .with("scopes", new.scopes.as_str())
+        .with("redirect_uris", uris)
 }
 
 fn add(conn: &Connection, new: &NewOauthClient) -> Result<i64, Halt> {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use rusqlite::params;
 
+use super::apps::subject;
 use super::{Committed, WriteError, Writer, app_id};
 use crate::model::{ClientId, Secret, SecretHash, Timestamp};
+use crate::replica::audit::Action;
 
 /// Generations of one secret that may be valid at the same time: each is compared on every request.
 const MAX_GENERATIONS: i64 = 5;
@@ -23,7 +25,11 @@ impl Writer {
         client_id: &ClientId,
         overlap: Option<Duration>,
     ) -> Result<Committed<Secret>, WriteError> {
-        self.change(|tx, _, prefixes| {
+        let deed = |_: &Secret| {
+            let overlap = overlap.map_or(0, |overlap| overlap.as_secs());
+            subject(Action::RotateSecret, client_id).with("overlap_seconds", overlap)
+        };
+        self.change(deed, |tx, _, prefixes| {
             let app = app_id(tx, client_id)?;
             let secret = Secret::generate(&prefixes.client_secret)?;
             let hash = SecretHash::sha256_of(secret.expose()).to_stored();
@@ -64,12 +70,18 @@ impl Writer {
     ///
     /// There is no such app, or the replica cannot be changed.
     pub fn rotate_signing_key(&mut self, client_id: &ClientId) -> Result<Committed<Secret>, WriteError> {
-        self.change(|tx, sealer, _| {
-            let app = app_id(tx, client_id)?;
-            let key = Secret::generate("")?;
-            let stored = sealer.seal(client_id.as_str(), key.expose())?;
-            tx.execute("UPDATE apps SET session_signing_key = ?2 WHERE app_id = ?1", params![app, stored])?;
-            Ok(key)
-        })
+        self.change(
+            |_| subject(Action::RotateSigningKey, client_id),
+            |tx, sealer, _| {
+                let app = app_id(tx, client_id)?;
+                let key = Secret::generate("")?;
+                let stored = sealer.seal(client_id.as_str(), key.expose())?;
+                tx.execute(
+                    "UPDATE apps SET session_signing_key = ?2 WHERE app_id = ?1",
+                    params![app, stored],
+                )?;
+                Ok(key)
+            },
+        )
     }
 }

@@ -6,6 +6,7 @@ use super::WriteError;
 use super::grants::client_number;
 use crate::gate::Unavailable;
 use crate::model::{ClientId, ScopeSet, SignIn, StoreId, Subject, Timestamp, TokenDigest};
+use crate::replica::audit::{Action, Actor, Deed};
 use crate::replica::group::WriteQueue;
 use crate::replica::read::signed;
 use crate::replica::write::users::number;
@@ -76,8 +77,9 @@ impl WriteQueue {
     /// # Errors
     ///
     /// As [`WriteQueue::sign_in`].
-    pub async fn sign_out_everywhere(&self, subject: Subject) -> Result<(), Unavailable> {
+    pub async fn sign_out_everywhere(&self, subject: Subject, actor: Actor) -> Result<(), Unavailable> {
         self.change(move |tx| {
+            Deed::new(Action::SignOutEverywhere, subject).record(tx, &actor, Timestamp::now())?;
             let sql = "DELETE FROM sign_ins WHERE kind = ?1 AND number = ?2";
             tx.execute(sql, params![subject.kind.name(), number(subject)])?;
             Ok(())
@@ -96,9 +98,15 @@ impl WriteQueue {
         client: ClientId,
         store: Option<StoreId>,
         scopes: ScopeSet,
-        now: Timestamp,
+        actor: Actor,
     ) -> Result<(), Unavailable> {
         self.change(move |tx| {
+            let now = Timestamp::now();
+            Deed::new(Action::GiveConsent, subject)
+                .with("client_id", client.as_str())
+                .with("store_id", store.map(signed))
+                .with("scopes", scopes.as_str())
+                .record(tx, &actor, now)?;
             let client = client_number(tx, &client)?;
             let (kind, number, store) = (subject.kind.name(), number(subject), store.map_or(0, signed));
             let before = "SELECT scopes FROM consents
@@ -130,9 +138,13 @@ impl WriteQueue {
         &self,
         subject: Subject,
         client: ClientId,
-        now: Timestamp,
+        actor: Actor,
     ) -> Result<(), Unavailable> {
         self.change(move |tx| {
+            let now = Timestamp::now();
+            Deed::new(Action::WithdrawConsent, subject)
+                .with("client_id", client.as_str())
+                .record(tx, &actor, now)?;
             let client = client_number(tx, &client)?;
             let (kind, number) = (subject.kind.name(), number(subject));
             let delete = "DELETE FROM consents WHERE kind = ?1 AND number = ?2 AND client_number = ?3";

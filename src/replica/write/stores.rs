@@ -1,10 +1,11 @@
 //! Stores.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-use super::{Committed, Halt, WriteError, Writer, checked_name, checked_organization};
+use super::{Committed, Halt, Page, WriteError, Writer, checked_name, checked_organization};
 use crate::model::{StoreId, StoreStatus, Timestamp};
+use crate::replica::audit::{Action, Deed};
 use crate::replica::read::signed;
 
 /// A store as `storegate store list` shows it.
@@ -40,7 +41,11 @@ impl Writer {
         let name = checked_name("the store's name", name.unwrap_or_default())?;
         let domain = domain.map(checked_domain).transpose()?;
         let organization = organization.map(checked_organization).transpose()?;
-        self.change(|tx, _, _| {
+        let deed = |(): &()| {
+            let deed = subject(Action::AddStore, store_id).with("name", name);
+            deed.with("domain", domain.clone()).with("organization", organization)
+        };
+        self.change(deed, |tx, _, _| {
             let taken: Option<i64> = tx
                 .query_row(
                     "SELECT store_id FROM stores WHERE store_id = ?1 OR domain = ?2",
@@ -73,42 +78,65 @@ impl Writer {
         store_id: StoreId,
         status: StoreStatus,
     ) -> Result<Committed<()>, WriteError> {
-        let status = match status {
-            StoreStatus::Active => "active",
-            StoreStatus::Suspended => "suspended",
+        let (status, action) = match status {
+            StoreStatus::Active => ("active", Action::ResumeStore),
+            StoreStatus::Suspended => ("suspended", Action::SuspendStore),
         };
-        self.change(|tx, _, _| {
-            let update = "UPDATE stores SET status = ?2 WHERE store_id = ?1";
-            match tx.execute(update, params![signed(store_id), status])? {
-                0 => Err(WriteError::NoStore(store_id).into()),
-                _ => Ok(()),
-            }
-        })
+        self.change(
+            |_| subject(action, store_id),
+            |tx, _, _| {
+                let update = "UPDATE stores SET status = ?2 WHERE store_id = ?1";
+                match tx.execute(update, params![signed(store_id), status])? {
+                    0 => Err(WriteError::NoStore(store_id).into()),
+                    _ => Ok(()),
+                }
+            },
+        )
     }
 
-    /// Every store, by number.
+    /// Stores, by number.
     ///
     /// # Errors
     ///
     /// The replica cannot be read.
-    pub fn stores(&mut self) -> Result<Vec<StoreSummary>, WriteError> {
+    pub fn stores(&mut self, page: Page<i64>) -> Result<Vec<StoreSummary>, WriteError> {
         self.look(|conn, _| {
-            let mut statement = conn.prepare(
-                "SELECT store_id, name, domain, organization, status, created_at FROM stores ORDER BY store_id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                Ok(StoreSummary {
-                    store_id: row.get(0)?,
-                    name: row.get(1)?,
-                    domain: row.get(2)?,
-                    organization: row.get(3)?,
-                    status: row.get(4)?,
-                    created_at: row.get(5)?,
-                })
-            })?;
+            let mut statement =
+                conn.prepare_cached(&format!("{SUMMARY} WHERE store_id > ?1 ORDER BY store_id LIMIT ?2"))?;
+            let rows = statement.query_map(params![page.after.unwrap_or(0), page.limit], summary)?;
             rows.collect::<Result<_, _>>().map_err(Halt::from)
         })
     }
+
+    /// One store.
+    ///
+    /// # Errors
+    ///
+    /// There is no such store, or the replica cannot be read.
+    pub fn store(&mut self, store_id: StoreId) -> Result<StoreSummary, WriteError> {
+        self.look(|conn, _| {
+            let mut statement = conn.prepare_cached(&format!("{SUMMARY} WHERE store_id = ?1"))?;
+            let found = statement.query_row([signed(store_id)], summary).optional()?;
+            found.ok_or_else(|| WriteError::NoStore(store_id).into())
+        })
+    }
+}
+
+const SUMMARY: &str = "SELECT store_id, name, domain, organization, status, created_at FROM stores";
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<StoreSummary> {
+    Ok(StoreSummary {
+        store_id: row.get(0)?,
+        name: row.get(1)?,
+        domain: row.get(2)?,
+        organization: row.get(3)?,
+        status: row.get(4)?,
+        created_at: row.get(5)?,
+    })
+}
+
+fn subject(action: Action, store_id: StoreId) -> Deed {
+    Deed::new(action, format_args!("store:{store_id}"))
 }
 
 /// A host name (RFC 1123 section 2.1), lower-cased: domains are compared without regard to case.

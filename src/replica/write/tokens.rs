@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension, params};
 
 use super::installations::{active_installation, store_exists};
 use super::{Committed, WriteError, Writer, app_id};
 use crate::model::{ClientId, ScopeSet, Secret, StoreId, Timestamp, TokenDigest};
+use crate::replica::audit::{Action, Deed};
 use crate::replica::read::signed;
 
 /// A new access token. It is shown once and cannot be read back.
@@ -54,7 +56,13 @@ impl Writer {
         let seconds = i64::try_from(life.as_secs()).ok().filter(|life| (1..=MAX_LIFE).contains(life));
         let seconds =
             seconds.ok_or_else(|| WriteError::malformed("the life of the token", "1s to 36500d"))?;
-        let issued = self.change(|tx, _, prefixes| {
+        let deed = |issued: &IssuedToken| {
+            let digest = TokenDigest::of(issued.access_token.expose().as_bytes());
+            let deed = subject(Action::IssueToken, &digest).with("client_id", client_id.as_str());
+            let deed = deed.with("store_id", store_id.get()).with("expires_at", issued.expires_at.0);
+            deed.with("scopes", scopes.map(ScopeSet::as_str))
+        };
+        let issued = self.change(deed, |tx, _, prefixes| {
             let app = app_id(tx, client_id)?;
             store_exists(tx, store_id)?;
             active_installation(tx, app, client_id, store_id)?;
@@ -84,8 +92,23 @@ impl Writer {
     ///
     /// The replica cannot be changed.
     pub fn revoke_token(&mut self, token: &Secret) -> Result<Committed<Revocation>, WriteError> {
-        let digest = TokenDigest::of(token.expose().as_bytes());
-        self.change(|tx, _, _| {
+        self.revoke_token_by_digest(&TokenDigest::of(token.expose().as_bytes()))
+    }
+
+    /// As [`Writer::revoke_token`], for those who know the SHA-256 only: from the audit record, or from a
+    /// leak that is being cleaned up.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be changed.
+    pub fn revoke_token_by_digest(
+        &mut self,
+        digest: &TokenDigest,
+    ) -> Result<Committed<Revocation>, WriteError> {
+        let deed = |done: &Revocation| {
+            subject(Action::RevokeToken, digest).with("found", *done == Revocation::Revoked)
+        };
+        self.change(deed, |tx, _, _| {
             let update =
                 "UPDATE access_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_hash = ?1";
             let found = tx.execute(update, params![&digest.0[..], Timestamp::now().0])?;
@@ -123,7 +146,7 @@ impl Writer {
         let Some((last, full)) = last else { return Ok(Swept { removed: 0, next: None }) };
         let mut removed = 0;
         if expired > 0 {
-            let swept = self.change(|tx, _, _| {
+            let swept = self.upkeep(|tx, _, _| {
                 let mut delete = tx.prepare_cached(
                     "DELETE FROM access_tokens WHERE token_hash > ?1 AND token_hash <= ?2 AND expires_at <= ?3",
                 )?;
@@ -133,6 +156,60 @@ impl Writer {
             removed = swept.value;
         }
         Ok(Swept { removed, next: full.then_some(TokenDigest(last)) })
+    }
+}
+
+/// What is done to a token, which is named by its SHA-256, as the replica does.
+fn subject(action: Action, digest: &TokenDigest) -> Deed {
+    Deed::new(action, format_args!("token:{}", HEXLOWER.encode(&digest.0)))
+}
+
+impl Writer {
+    /// One step of removing what else token endpoints recorded and what expired at `before` or earlier:
+    /// customer tokens, codes, refresh tokens, and grants without any. Gives how many rows went; a step with
+    /// nothing to do takes no write lock.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be read or changed.
+    pub fn sweep_grants(&mut self, limit: u32, before: Timestamp) -> Result<usize, WriteError> {
+        // A grant goes when neither a code, nor a refresh token, nor an access token leads to it.
+        const OVER: &str = "SELECT g.grant_id FROM app_grants g WHERE g.created_at <= ?1
+            AND NOT EXISTS (SELECT 1 FROM app_refresh_tokens r WHERE r.grant_id = g.grant_id)
+            AND NOT EXISTS (SELECT 1 FROM access_tokens t WHERE t.grant_id = g.grant_id)
+            AND NOT EXISTS (SELECT 1 FROM app_codes c WHERE c.grant_id = g.grant_id) LIMIT ?2";
+        const TABLES: [(&str, &str); 3] = [
+            ("customer_tokens", "token_hash"),
+            ("app_codes", "code_hash"),
+            ("app_refresh_tokens", "token_hash"),
+        ];
+        let parts = TABLES.map(|(table, key)| {
+            (table, key, format!("SELECT {key} FROM {table} WHERE expires_at <= ?1 LIMIT ?2"))
+        });
+        let is_clean = self.look(|conn, _| {
+            let queries = parts.iter().map(|(.., expired)| &**expired).chain([OVER]);
+            for query in queries {
+                if conn.prepare_cached(query)?.exists(params![before.0, 1])? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if is_clean {
+            return Ok(0);
+        }
+        let swept = self.upkeep(|tx, _, _| {
+            let mut removed = 0;
+            for (table, key, expired) in &parts {
+                let delete = format!("DELETE FROM {table} WHERE {key} IN ({expired})");
+                removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
+            }
+            let delete = format!("DELETE FROM app_grants WHERE grant_id IN ({OVER})");
+            removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
+            Ok(removed)
+        })?;
+        // Nobody has to be told: what expired is refused by the clock, wherever it is cached.
+        Ok(*swept.value())
     }
 }
 

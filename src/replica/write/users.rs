@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::installations::store_exists;
 use super::{Committed, Halt, WriteError, Writer, checked_name};
 use crate::model::{PasswordHash, Profile, StoreId, Subject, Timestamp, UserKind, UserStatus};
+use crate::replica::audit::{Action, Deed};
 use crate::replica::read::signed;
 
 /// What a user is made from.
@@ -68,7 +69,10 @@ impl Writer {
             }
         };
         check_profile(&new.profile)?;
-        self.change(|tx, _, _| {
+        let deed = |(): &()| {
+            Deed::new(Action::AddUser, new.subject).with("store_id", signed(new.store_id)).with("role", role)
+        };
+        self.change(deed, |tx, _, _| {
             store_exists(tx, new.store_id)?;
             if exists(tx, new.subject)? {
                 return Err(WriteError::UserExists(new.subject).into());
@@ -123,7 +127,10 @@ impl Writer {
     ) -> Result<Committed<()>, WriteError> {
         let role = checked_role(role)?;
         check_merchant(merchant)?;
-        self.change(|tx, _, _| {
+        let deed = |(): &()| {
+            Deed::new(Action::JoinStore, merchant).with("store_id", signed(store_id)).with("role", role)
+        };
+        self.change(deed, |tx, _, _| {
             store_exists(tx, store_id)?;
             if !exists(tx, merchant)? {
                 return Err(WriteError::NoUser(merchant).into());
@@ -140,7 +147,8 @@ impl Writer {
     /// There is no such merchant, or the replica cannot be changed.
     pub fn leave_store(&mut self, merchant: Subject, store_id: StoreId) -> Result<Committed<()>, WriteError> {
         check_merchant(merchant)?;
-        self.change(|tx, _, _| {
+        let deed = |(): &()| Deed::new(Action::LeaveStore, merchant).with("store_id", signed(store_id));
+        self.change(deed, |tx, _, _| {
             if !exists(tx, merchant)? {
                 return Err(WriteError::NoUser(merchant).into());
             }
@@ -160,7 +168,7 @@ impl Writer {
         subject: Subject,
         password: &PasswordHash,
     ) -> Result<Committed<()>, WriteError> {
-        self.set_user(subject, "password_hash", password.as_str())
+        self.set_user(Action::SetPassword, subject, "password_hash", password.as_str())
     }
 
     /// Lets a user sign in, or no longer.
@@ -173,20 +181,22 @@ impl Writer {
         subject: Subject,
         status: UserStatus,
     ) -> Result<Committed<()>, WriteError> {
-        let status = match status {
-            UserStatus::Active => "active",
-            UserStatus::Disabled => "disabled",
+        let (status, action) = match status {
+            UserStatus::Active => ("active", Action::EnableUser),
+            UserStatus::Disabled => ("disabled", Action::DisableUser),
         };
-        self.set_user(subject, "status", status)
+        self.set_user(action, subject, "status", status)
     }
 
     fn set_user(
         &mut self,
+        action: Action,
         subject: Subject,
         column: &'static str,
         value: &str,
     ) -> Result<Committed<()>, WriteError> {
-        self.change(|tx, _, _| {
+        let deed = |(): &()| Deed::new(action, subject);
+        self.change(deed, |tx, _, _| {
             let update = format!("UPDATE users SET {column} = ?3 WHERE kind = ?1 AND number = ?2");
             match tx.execute(&update, params![subject.kind.name(), number(subject), value])? {
                 0 => Err(WriteError::NoUser(subject).into()),

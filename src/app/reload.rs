@@ -1,0 +1,297 @@
+//! A new configuration while the gateway runs. All that can fail is done first; then the whole is swapped.
+//!
+//! Asked for by SIGHUP, by a changed file, or through the admin listener, and done one at a time. A
+//! configuration that cannot be used changes nothing.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::signal::unix::Signal;
+use tokio::sync::Mutex as Turn;
+
+use super::engine::EngineBuilder;
+use super::parts;
+use crate::admin::{ReloadReport, ReloadRequest, ReloadResult};
+use crate::config::{self, Config, Severity};
+use crate::limits::Places;
+use crate::model::{AddressList, Timestamp};
+use crate::proxy::{Checker, Engine, Engines, OtherFiles, ServerCertificate};
+use crate::telemetry::{Level, Opened};
+
+/// How often the file is looked at. A change is taken up when the file was the same twice: who writes it
+/// may not be done.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a reload works on.
+pub(super) struct Reloader {
+    pub(super) file: PathBuf,
+    pub(super) engines: Arc<Engines>,
+    pub(super) builder: EngineBuilder,
+    pub(super) checker: Checker,
+    pub(super) places: Arc<Places>,
+    /// Of the public listener, if it has TLS.
+    pub(super) certificate: Option<Arc<ServerCertificate>>,
+    pub(super) fixed: Fixed,
+    pub(super) kept: Mutex<Kept>,
+    /// The checksum of the file that was tried last. Held while a configuration is tried: one at a time.
+    pub(super) tried: Turn<String>,
+    pub(super) reloads_on_change: AtomicBool,
+}
+
+/// What of the configuration in force is asked for now and then.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) checksum: String,
+    pub(super) grace_period: Duration,
+}
+
+/// What was started with, and only a restart changes: each key with its value.
+#[derive(Debug)]
+pub(super) struct Fixed(Vec<(&'static str, String)>);
+
+/// A configuration that can be put in force: nothing can fail any more.
+struct Next {
+    engine: Engine,
+    access_log: Opened,
+    certificate: Option<OtherFiles>,
+    places: (usize, Option<usize>, AddressList),
+    limited: Vec<Box<str>>,
+    kept: Kept,
+    level: Level,
+    reloads_on_change: bool,
+    warnings: Vec<String>,
+    needs_restart: Vec<String>,
+}
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        let (server, replica) = (&config.server, &config.replica);
+        let clients = server.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        Self(vec![
+            ("server.listen", format!("{:?}", server.listen)),
+            ("server.threads", format!("{:?}", server.threads)),
+            ("server.tls", format!("{:?}", server.tls.is_some())),
+            ("server.tls.client_ca", format!("{clients:?}")),
+            ("admin.listen", format!("{:?}", config.admin.listen)),
+            ("audit", format!("{:?}", config.audit)),
+            ("replica", format!("{replica:?}")),
+            ("hasher", format!("{:?}", config.hasher)),
+        ])
+    }
+
+    /// The keys that have other values in `next`.
+    fn differing(&self, next: &Self) -> Vec<String> {
+        let pairs = self.0.iter().zip(&next.0);
+        pairs.filter(|(own, next)| own != next).map(|(own, _)| own.0.to_owned()).collect()
+    }
+}
+
+impl Kept {
+    pub(super) fn of(config: &Config) -> Self {
+        Self { checksum: config.file.checksum.clone(), grace_period: config.server.grace_period }
+    }
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Reloader {
+    /// The time that requests under way get at shutdown.
+    pub(super) fn grace_period(&self) -> Duration {
+        self.kept.lock().grace_period
+    }
+
+    /// Ends what is done in the background for the upstreams.
+    pub(super) fn end(&self) {
+        self.engines.current().upstreams.end(None);
+    }
+
+    /// What the admin listener was asked for; `None` where another configuration is meant.
+    pub(super) async fn asked(self: Arc<Self>, request: ReloadRequest) -> Option<ReloadReport> {
+        let is_ours = |path: &PathBuf| match (path.canonicalize(), self.file.canonicalize()) {
+            (Ok(asked), Ok(own)) => asked == own,
+            _ => *path == self.file,
+        };
+        if request.config.as_ref().is_some_and(|path| !is_ours(path)) {
+            return None;
+        }
+        Some(self.reload("asked for").await)
+    }
+
+    /// Tries the file. In a task of its own: who asked may go away meanwhile.
+    async fn reload(self: Arc<Self>, why: &'static str) -> ReloadReport {
+        let reloader = Arc::clone(&self);
+        let tried = tokio::spawn(async move {
+            let mut tried = reloader.tried.lock().await;
+            reloader.attempt(&mut tried, why).await
+        });
+        match tried.await {
+            Ok(report) => report,
+            Err(error) => self.refused(format!("it ended early: {error}"), why),
+        }
+    }
+
+    async fn attempt(&self, tried: &mut String, why: &'static str) -> ReloadReport {
+        match self.prepare(tried).await {
+            Ok(next) => self.put_in_force(next, why),
+            Err(problem) => self.refused(problem, why),
+        }
+    }
+
+    /// Reads and builds all that the file says.
+    async fn prepare(&self, tried: &mut String) -> Result<Next, String> {
+        let file = self.file.clone();
+        let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
+        let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
+        *tried = checksum.unwrap_or_default();
+        let (config, diagnostics) = loaded.map_err(|problems| problems.to_string())?;
+        tried.clone_from(&config.file.checksum);
+
+        let warnings = diagnostics.iter().filter(|found| found.severity == Severity::Warning);
+        let warnings = warnings.map(ToString::to_string).collect();
+        let needs_restart = self.fixed.differing(&Fixed::of(&config));
+        let certificate = config.server.tls.as_ref().map(|tls| self.certificate(tls)).transpose()?.flatten();
+        let access_log = parts::open(&config.log.access).map_err(|error| error.to_string())?;
+        let server = &config.server;
+        let places =
+            (server.max_connections, server.max_connections_per_address, server.trusted_proxies.clone());
+        let kept = Kept::of(&config);
+        let (level, reloads_on_change) = (config.log.level, server.reload_on_change);
+        let limited = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
+        let before = self.engines.current();
+        let engine = self.builder.build(config, Some(&before)).await.map_err(|error| error.to_string())?;
+        Ok(Next {
+            engine,
+            access_log,
+            certificate,
+            places,
+            limited,
+            kept,
+            level,
+            reloads_on_change,
+            warnings,
+            needs_restart,
+        })
+    }
+
+    /// The pair of the listener, where it is to come from other files.
+    fn certificate(&self, tls: &config::Tls) -> Result<Option<OtherFiles>, String> {
+        let in_force = self.certificate.as_ref().filter(|own| !own.is_of(&tls.cert, &tls.key));
+        if in_force.is_none() {
+            return Ok(None);
+        }
+        let other = OtherFiles::read(tls.cert.clone(), tls.key.clone())
+            .map_err(|error| format!("server.tls: {error}"))?;
+        if other.expires() <= Timestamp::now() {
+            return Err(format!("server.tls: {}: it is expired", tls.cert.display()));
+        }
+        Ok(Some(other))
+    }
+
+    /// Swaps all; nothing here can fail or wait.
+    fn put_in_force(&self, next: Next, why: &'static str) -> ReloadReport {
+        let metrics = &self.builder.metrics;
+        let before = self.engines.replace(next.engine);
+        let after = self.engines.current();
+        before.upstreams.end(Some(&after.upstreams));
+        after.upstreams.start(&self.checker);
+        let (most, per_address, uncounted) = next.places;
+        self.places.renumber(most, per_address, uncounted);
+        self.builder.access_log.redirect(next.access_log);
+        if let (Some(certificate), Some(other)) = (&self.certificate, next.certificate) {
+            metrics.tls_expires(certificate.take(other));
+        }
+        next.level.set();
+        self.reloads_on_change.store(next.reloads_on_change, Ordering::Relaxed);
+        metrics.keep_limited(|path| next.limited.iter().any(|kept| **kept == *path));
+        let checksum = next.kept.checksum.clone();
+        *self.kept.lock() = next.kept;
+        metrics.reloads.applied(&checksum, Timestamp::now());
+
+        tracing::info!(checksum, "the configuration was put in force ({why})");
+        next.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        if !next.needs_restart.is_empty() {
+            tracing::warn!("only a restart changes {}", next.needs_restart.join(", "));
+        }
+        ReloadReport {
+            result: ReloadResult::Applied,
+            file: self.file.display().to_string(),
+            checksum,
+            problem: None,
+            warnings: next.warnings,
+            needs_restart: next.needs_restart,
+        }
+    }
+
+    fn refused(&self, problem: String, why: &'static str) -> ReloadReport {
+        self.builder.metrics.reloads.refused();
+        tracing::error!("the configuration before stays in force ({why}): {problem}");
+        ReloadReport {
+            result: ReloadResult::Refused,
+            file: self.file.display().to_string(),
+            checksum: self.kept.lock().checksum.clone(),
+            problem: Some(problem),
+            warnings: Vec::new(),
+            needs_restart: Vec::new(),
+        }
+    }
+
+    /// Listens for SIGHUP and looks at the file, until the task is aborted.
+    pub(super) async fn watch(self: Arc<Self>, mut hangup: Signal) {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = Look::default();
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    Arc::clone(&self).reload("SIGHUP").await;
+                }
+                _ = looks.tick() => if self.reloads_on_change.load(Ordering::Relaxed) {
+                    Arc::clone(&self).look(&mut look).await;
+                },
+            }
+        }
+    }
+
+    async fn look(self: Arc<Self>, look: &mut Look) {
+        let file = self.file.clone();
+        let stamp = tokio::task::spawn_blocking(move || stamp(&file)).await.ok().flatten();
+        let is_settled = stamp.is_some() && stamp == look.last;
+        look.last = stamp;
+        if !is_settled || stamp == look.read {
+            return;
+        }
+        look.read = stamp;
+        let file = self.file.clone();
+        let read = tokio::task::spawn_blocking(move || Config::checksum(&file)).await;
+        let Ok(Some(checksum)) = read else { return };
+        let is_new = *self.tried.lock().await != checksum;
+        if is_new {
+            self.reload("the file changed").await;
+        }
+    }
+}
+
+/// What is known of the file.
+#[derive(Debug, Default)]
+struct Look {
+    last: Option<Stamp>,
+    /// As it was when its content was last compared.
+    read: Option<Stamp>,
+}
+
+/// What changes when a file is written or replaced. Links are followed: orchestrators exchange one.
+type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let found = std::fs::metadata(file).ok()?;
+    let written = (found.mtime(), found.mtime_nsec());
+    Some((found.dev(), found.ino(), found.size(), written, (found.ctime(), found.ctime_nsec())))
+}

@@ -1,0 +1,97 @@
+//! The gateways that run on this machine, as the commands that ask them find them: by the sockets beside the
+//! replica, or, where there is none, at the address of the configuration.
+//!
+//! The configuration may be one that no gateway would take: only where the replica and the admin
+//! listener are is read of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::failure::Failure;
+use crate::admin::TokenFile;
+use crate::config::{Config, Problems};
+use crate::model::Secret;
+use crate::replica;
+
+/// How long an answer may take: names of upstreams are looked up meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// The admin listeners of the gateways on one replica.
+pub(super) struct Gateways {
+    pub(super) addresses: Vec<SocketAddr>,
+    token: Secret,
+    agent: ureq::Agent,
+}
+
+impl Gateways {
+    /// Finds them. There is at least one address; whether somebody listens there is not known.
+    pub(super) fn find(config: &Path) -> Result<Self, Failure> {
+        let (replica, admin) = Config::whereabouts(config)
+            .map_err(|error| Failure::Config(Problems::Unreadable { path: config.to_owned(), error }))?;
+        let mut addresses = replica::admin_listeners(&replica);
+        if addresses.is_empty() {
+            if admin.port() == 0 {
+                return Err(nobody(config));
+            }
+            addresses.push(admin);
+        }
+        let token = TokenFile::read(&replica).map_err(Failure::failed)?;
+        let token = token.ok_or_else(|| nobody(config))?;
+        let agent = ureq::Agent::new_with_config(
+            ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(Some(PATIENCE))
+                .max_redirects(0)
+                .proxy(None) // the token is for this machine only
+                .build(),
+        );
+        Ok(Self { addresses, token, agent })
+    }
+
+    /// Posts a JSON document to one of them: status and body of its answer. `None`: nobody listens there.
+    pub(super) fn post(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Option<(u16, Value)>, Failure> {
+        let body = serde_json::to_vec(body).map_err(Failure::failed)?;
+        let call = ureq::http::Request::post(format!("http://{address}{path}"))
+            .header("Authorization", format!("Bearer {}", self.token.expose()))
+            .header("Content-Type", "application/json")
+            .body(body)
+            .map_err(Failure::failed)?;
+        let failed = |error: ureq::Error| Failure::Failed(format!("the gateway at {address}: {error}"));
+        match self.agent.run(call) {
+            Ok(mut answer) => {
+                let text =
+                    answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(failed)?;
+                Ok(Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())))
+            }
+            Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(None),
+            Err(ureq::Error::ConnectionFailed) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// That no gateway runs with the configuration.
+pub(super) fn nobody(config: &Path) -> Failure {
+    Failure::Failed(format!(
+        "no gateway on this machine runs with {}; `storegate run` starts one, with the configuration as it is then",
+        config.display()
+    ))
+}
+
+/// What an answer says that is no result: the `message` of its body.
+pub(super) fn complaint(address: SocketAddr, status: u16, body: &Value) -> Failure {
+    let message = body.get("message").and_then(Value::as_str).unwrap_or("without a reason");
+    Failure::Failed(format!("the gateway at {address} answers {status}: {message}"))
+}
