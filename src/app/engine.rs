@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::StartError;
 use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
+use crate::idp::{Idp, Provider};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
 use crate::oauth::{self, Authority};
@@ -24,6 +25,8 @@ pub(super) struct EngineBuilder {
     /// What token endpoints work with.
     pub(super) authority: Arc<Authority>,
     pub(super) usage: Option<Arc<Usage>>,
+    /// What identity providers work with.
+    pub(super) provider: Arc<Provider>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -67,7 +70,7 @@ impl EngineBuilder {
         );
         let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
         let limits = Arc::new(limits);
-        let local = self.local(&config, &limits);
+        let local = self.local(&config, &limits)?;
         let gate = gate(config, self.proof_key.clone());
         Ok(Engine { gate, limits, local, upstreams, door, refusals, recorder: Arc::new(telemetry) })
     }
@@ -75,7 +78,11 @@ impl EngineBuilder {
 
 impl EngineBuilder {
     /// What the public listener answers itself.
-    fn local(&self, config: &Config, limits: &Arc<Limits>) -> Local {
+    fn local(&self, config: &Config, limits: &Arc<Limits>) -> Result<Local, StartError> {
+        let idp = match &config.idp {
+            Some(settings) => Some(Arc::new(Idp::open(&self.provider, limits, settings.clone())?)),
+            None => None,
+        };
         let settings = oauth::Settings {
             endpoints: config.token_endpoints.clone(),
             customer_tokens: config.customer_tokens.clone(),
@@ -83,7 +90,11 @@ impl EngineBuilder {
             merchants: None,
         };
         let (router, paths) = oauth::router(&self.authority, limits, settings);
-        Local::new(router, paths)
+        let local = Local::new(router, paths);
+        Ok(match idp {
+            Some(idp) => local.and(idp.router(), idp.settings().paths(), []),
+            None => local,
+        })
     }
 }
 

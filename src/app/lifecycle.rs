@@ -83,6 +83,7 @@ pub struct Gateway {
     end_admin: watch::Sender<bool>,
     reloads: JoinHandle<()>,
     renewals: Vec<JoinHandle<()>>,
+    keys: JoinHandle<()>,
     _watch: Watch,
 }
 
@@ -113,7 +114,7 @@ impl Gateway {
         raise_open_files();
         let (close, closing) = watch::channel(false);
         let handshake = tls.as_ref().map(ListenerTls::handshake).transpose()?;
-        let Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight } =
+        let Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight, provider } =
             parts::build(config, handshake, closing).await?;
         let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
@@ -169,6 +170,7 @@ impl Gateway {
             engines,
             reloader: Arc::clone(&reloader),
             draining: Arc::clone(&draining),
+            provider: Arc::clone(&provider),
         };
         let router = admin::router(status, Arc::clone(&replica), token);
         let (end_admin, admin_ends) = watch::channel(false);
@@ -178,6 +180,7 @@ impl Gateway {
             admin.push(tokio::spawn(admin::serve(listener, None, router.clone(), admin_ends.clone())));
         }
         admin.push(tokio::spawn(admin::serve(admin_listener, admin_handshake, router, admin_ends)));
+        let keys = tokio::spawn(provider.look_after());
         Ok(Self {
             addresses,
             reloader,
@@ -194,6 +197,7 @@ impl Gateway {
             end_admin,
             reloads,
             renewals,
+            keys,
             _watch: watch,
         })
     }
@@ -243,6 +247,7 @@ impl Gateway {
         let _ = self.close.send(true);
         let _ = tokio::time::timeout_at(deadline, self.in_flight.drained()).await;
         self.reloads.abort();
+        self.keys.abort();
         self.reloader.end();
         self.renewals.iter().chain(&self.admin).for_each(JoinHandle::abort);
         self.in_flight.count()

@@ -18,6 +18,7 @@ use super::reload::Reloader;
 use crate::admin::{self, ReloadReport, ReloadRequest};
 use crate::config::{self, Config};
 use crate::hasher::Hasher;
+use crate::idp::Provider;
 use crate::limits::Places;
 use crate::model::ProofKey;
 use crate::oauth::Authority;
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub(super) replica: Arc<Replica>,
     pub(super) checker: Checker,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) provider: Arc<Provider>,
 }
 
 /// Builds the parts. `handshake` is what TLS is spoken with, if it is; `closing` closes the connections that
@@ -77,6 +79,7 @@ pub(super) async fn build(
     let proof_key = ProofKey::random()?;
     let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
     let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
+    let provider = Provider::new(Arc::clone(&authority));
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
     let places = Places::new(
@@ -86,7 +89,16 @@ pub(super) async fn build(
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
     let usage = start_usage(&config, &replica)?;
-    let builder = EngineBuilder { proof_key, metrics, access_log, recent, authority, usage, no_authorities };
+    let builder = EngineBuilder {
+        proof_key,
+        metrics,
+        access_log,
+        recent,
+        authority,
+        provider: Arc::clone(&provider),
+        usage,
+        no_authorities,
+    };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
@@ -120,7 +132,7 @@ pub(super) async fn build(
         },
     );
     let checker = Checker::new(conf);
-    Ok(Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight })
+    Ok(Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight, provider })
 }
 
 /// Begins to count who calls how much, where that is wanted.
@@ -181,6 +193,7 @@ pub(super) struct Status {
     pub(super) engines: Arc<Engines>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) provider: Arc<Provider>,
 }
 
 #[async_trait]
@@ -202,6 +215,7 @@ impl admin::Status for Status {
         if let Some(usage) = &self.reloader.builder.usage {
             self.metrics.usage.show(usage);
         }
+        self.metrics.show_idp(self.provider.events());
         &self.metrics
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::admin::TokenFileError;
+use crate::idp::FileError;
 use crate::proxy::TlsFileError;
 use crate::replica::OpenError;
 
@@ -45,6 +46,9 @@ pub enum StartError {
         /// Which file, and why.
         error: TlsFileError,
     },
+    /// A file of the identity provider.
+    #[error(transparent)]
+    Idp(#[from] FileError),
     /// The TLS listener refuses its settings.
     #[error("TLS cannot be served: {0}")]
     TlsListener(String),

@@ -16,8 +16,10 @@ mod gateways;
 mod import;
 mod input;
 mod install;
+mod key;
 mod list;
 mod man;
+mod oauth_client;
 mod openapi;
 mod operator;
 mod output;
@@ -100,6 +102,12 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Clients of the identity provider: websites where people sign in
+    #[command(subcommand)]
+    OauthClient(oauth_client::Command),
+    /// Keys that the identity provider signs with
+    #[command(subcommand)]
+    Key(key::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
     /// Print the OpenAPI document of the admin API
@@ -152,6 +160,8 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
         Command::Openapi => openapi::run(),
+        Command::OauthClient(command) => command.run(config, output),
+        Command::Key(command) => command.run(config, output),
         Command::Audit(audit) => audit.run(config, output),
         Command::Top(top) => top.run(config, output),
         Command::Usage(usage) => usage.run(config, output),

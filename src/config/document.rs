@@ -63,8 +63,6 @@ pub(super) struct Section<'d> {
     span: Range<usize>,
     table: Option<&'d DeTable<'d>>,
     asked: Vec<&'static str>,
-    /// Keys that are refused with a reason of their own.
-    reserved: Vec<&'static str>,
     report: &'d Report,
 }
 
@@ -76,7 +74,7 @@ impl<'d> Section<'d> {
 
     fn new(name: String, span: Range<usize>, table: Option<&'d DeTable<'d>>, report: &'d Report) -> Self {
         let keys = report.keys().section(&name);
-        Self { name, keys, span, table, asked: Vec::new(), reserved: Vec::new(), report }
+        Self { name, keys, span, table, asked: Vec::new(), report }
     }
 
     /// The place of the header.
@@ -231,21 +229,11 @@ impl<'d> Section<'d> {
         Some(Self::new(self.path(key), value.span(), Some(table), self.report))
     }
 
-    /// Refuses `key` with a reason of its own: a later version will know it.
-    pub(super) fn reserve(&mut self, key: &'static str, message: &str) {
-        self.reserved.push(key);
-        if let Some((name, _)) = self.table.and_then(|table| table.get_key_value(key)) {
-            self.report.push(
-                Finding::error(name.span(), message).help(format!("remove {} from this file", quoted(key))),
-            );
-        }
-    }
-
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
         for name in self.table.into_iter().flat_map(DeTable::keys) {
             let key = name.get_ref().as_ref();
-            if !self.asked.contains(&key) && !self.reserved.contains(&key) {
+            if !self.asked.contains(&key) {
                 self.report.unknown_key(&self.name, key, name.span(), self.asked.clone());
             }
         }

@@ -11,6 +11,7 @@ mod document;
 mod errors;
 mod examine;
 mod excerpt;
+mod idp;
 mod inject;
 mod keys;
 mod limits;
@@ -88,6 +89,8 @@ pub struct Config {
     pub inject: InjectNames,
     /// What callers may cost.
     pub limits: Limits,
+    /// The identity provider; none by default.
+    pub idp: Option<crate::idp::Settings>,
     /// Where the access log goes.
     pub log: Log,
     /// Who calls how much.
@@ -242,6 +245,8 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
     let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
+    let customers = customer_tokens.iter().map(|tokens| tokens.path.clone());
+    let taken: Vec<_> = token_endpoints.iter().flat_map(Endpoint::paths).chain(customers).collect();
     Config {
         file: SourceFile { path: PathBuf::new(), checksum: String::new() }, // known when it is done
         audit: Audit::check(&raw.audit, report),
@@ -250,6 +255,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         hasher: Hasher::check(&raw.hasher, report),
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
+        idp: idp::check(raw.idp.as_ref(), &taken, folder, report),
         log: Log::check(&raw.log, folder, report),
         usage: Usage::check(&raw.usage, report),
         errors: Errors::check(&raw.errors, report),

@@ -30,6 +30,7 @@ pub(super) struct Document<'d> {
     pub(super) usage: Usage<'d>,
     pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
+    pub(super) idp: Option<Idp<'d>>,
     pub(super) token_endpoints: Vec<TokenEndpoint<'d>>,
     pub(super) customer_tokens: Option<CustomerTokens<'d>>,
     pub(super) routes: Vec<Route<'d>>,
@@ -162,6 +163,30 @@ pub(super) struct Limits<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Idp<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) issuer: Text<'d>,
+    pub(super) base: Text<'d>,
+    pub(super) login: Text<'d>,
+    pub(super) login_key_file: Text<'d>,
+    pub(super) session_idle: Text<'d>,
+    pub(super) session_life: Text<'d>,
+    pub(super) key_life: Text<'d>,
+    pub(super) brand: Brand<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Brand<'d> {
+    pub(super) name: Text<'d>,
+    pub(super) logo: Text<'d>,
+    pub(super) color: Text<'d>,
+    pub(super) color_dark: Text<'d>,
+    pub(super) help_url: Text<'d>,
+    pub(super) privacy_url: Text<'d>,
+    pub(super) terms_url: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
     pub(super) level: Text<'d>,
@@ -274,6 +299,7 @@ impl<'d> Document<'d> {
             usage: Usage::read(root.section("usage")),
             errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
+            idp: Idp::read(root.section("idp")),
             token_endpoints: root
                 .sections("token_endpoint")
                 .into_iter()
@@ -284,7 +310,6 @@ impl<'d> Document<'d> {
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
         };
-        root.reserve("idp", "this version does not serve an identity provider yet");
         root.finish();
         document
     }
@@ -469,6 +494,41 @@ impl<'d> Limits<'d> {
         };
         section.finish();
         limits
+    }
+}
+
+impl<'d> Idp<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let idp = Self {
+            span: section.span(),
+            issuer: section.text("issuer"),
+            base: section.text("base"),
+            login: section.text("login"),
+            login_key_file: section.text("login_key_file"),
+            session_idle: section.text("session_idle"),
+            session_life: section.text("session_life"),
+            key_life: section.text("key_life"),
+            brand: Brand::read(section.section("brand")),
+        };
+        section.finish();
+        present.then_some(idp)
+    }
+}
+
+impl<'d> Brand<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let brand = Self {
+            name: section.text("name"),
+            logo: section.text("logo"),
+            color: section.text("color"),
+            color_dark: section.text("color_dark"),
+            help_url: section.text("help_url"),
+            privacy_url: section.text("privacy_url"),
+            terms_url: section.text("terms_url"),
+        };
+        section.finish();
+        brand
     }
 }
 

@@ -111,14 +111,14 @@ pub(super) enum Walked {
 
 impl Walk {
     /// Removes those of the next tokens that expired an hour before `now` or earlier; at the end also
-    /// customer tokens, codes, refresh tokens and the grants that none is left of. After an error the walk
-    /// goes on where it was.
+    /// customer tokens, codes, refresh tokens and the grants that none is left of, and sessions. After an error
+    /// the walk goes on where it was.
     pub(super) fn step(&mut self, replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
         // Taken: after an error or the end the file may be another one the next time.
         let mut writer = self.writer.take().map_or_else(|| replica.keeper(), Ok)?;
         let before = now.plus(-KEPT_EXPIRED);
         if self.is_at_rest {
-            if writer.sweep_grants(STEP, before)? == 0 {
+            if writer.sweep_grants(STEP, before)? + writer.sweep_identity(STEP, before)? == 0 {
                 self.is_at_rest = false;
                 return Ok(Walked::All);
             }

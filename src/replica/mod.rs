@@ -29,6 +29,7 @@ mod file;
 mod granted;
 mod group;
 mod housekeeping;
+mod identity;
 mod import;
 mod issue;
 mod journal;
@@ -58,8 +59,9 @@ pub use seal::KeyError;
 pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator,
-    InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewUser, OperatorSummary, Page, Prefixes,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, Exchanged,
+    InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewIdentityGrant, NewIdentityPair,
+    NewOauthClient, NewUser, OauthClientSummary, OperatorSummary, Page, Prefixes, PresentedCode,
     Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, UserStore,
     UserSummary, WriteError, Writer,
 };

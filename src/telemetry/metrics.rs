@@ -13,6 +13,7 @@ use prometheus::{
 use super::reloads::Reloads;
 use super::usage::UsageMetrics;
 use crate::gate::{Code, Reason};
+use crate::idp::Events;
 use crate::model::Timestamp;
 use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 
@@ -51,6 +52,7 @@ pub struct Metrics {
     slow_peers: IntCounterVec,
     handshake_failures: IntCounter,
     upstreams: Mutex<Upstreams>,
+    idp_events: IntCounterVec,
     /// The configuration in force.
     pub reloads: Reloads,
     /// Who calls how much.
@@ -194,6 +196,11 @@ impl Metrics {
             slow_peers.with_label_values(&[ending.name()]);
         }
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
+        let idp_events = IntCounterVec::new(
+            Opts::new("storegate_idp_events_total", "What happened at the identity provider, by event."),
+            &["event"],
+        )?;
+        registry.register(Box::new(idp_events.clone()))?;
         let reloads = Reloads::new(&registry)?;
         let usage = UsageMetrics::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
@@ -224,6 +231,7 @@ impl Metrics {
             slow_peers,
             handshake_failures,
             upstreams,
+            idp_events,
             reloads,
             usage,
         })
@@ -274,6 +282,16 @@ impl Metrics {
             gone.remove(status.name);
         }
         gone.iter().for_each(|name| metrics.forget(name));
+    }
+
+    /// Takes over what the identity provider counts itself.
+    pub fn show_idp(&self, events: &Events) {
+        // One reader of the metrics at a time, as above.
+        let _one = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, count) in events.counts() {
+            let counter = self.idp_events.with_label_values(&[event.name()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// Counts a request that ended.

@@ -5,9 +5,13 @@
 //! (`BEGIN IMMEDIATE`); one that waits longer than ten seconds gives up and says so.
 
 mod apps;
+mod grants;
+mod identity_keys;
 mod installations;
+mod oauth_clients;
 mod operators;
 mod secrets;
+mod sign_ins;
 mod stores;
 mod tokens;
 mod users;
@@ -19,7 +23,10 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub(super) use apps::stored_networks;
 pub use apps::{AppDetail, AppInstallation, AppSummary, CreatedApp, NewApp, SecretDetail, SecretKind};
+pub use grants::{Exchanged, NewIdentityGrant, NewIdentityPair, PresentedCode};
+pub(super) use identity_keys::owner as key_owner;
 pub use installations::{InstallationFilter, InstallationSummary, SessionClaims};
+pub use oauth_clients::{NewOauthClient, OauthClientSummary};
 pub(super) use operators::by_token;
 pub use operators::{Claim, CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
@@ -140,6 +147,15 @@ pub enum WriteError {
         "the replica {0} is locked by another writer (an import, perhaps); nothing was changed, try again when it has finished"
     )]
     Locked(PathBuf),
+    /// No client of the identity provider has this id.
+    #[error("there is no client {0}; `storegate oauth-client list` shows them")]
+    NoOauthClient(ClientId),
+    /// A client without a secret has none to rotate.
+    #[error("the client {0} is public: it has no secret")]
+    NoSecret(ClientId),
+    /// A merchant has registered as many clients as one may.
+    #[error("{0} has registered {1} clients, which is as many as one may")]
+    TooManyClients(Subject, usize),
     /// The operating system gave no randomness.
     #[error("no randomness for a new secret: {0}")]
     Randomness(String),
