@@ -153,7 +153,8 @@ impl From<WriteError> for Refused {
             | WriteError::NoOperator(_)
             | WriteError::NoInstallation(_)
             | WriteError::NoToken
-            | WriteError::NoUser(_) => Self::NotFound(sentence(&text)),
+            | WriteError::NoUser(_)
+            | WriteError::NoOauthClient(_) => Self::NotFound(sentence(&text)),
             WriteError::AppExists(_)
             | WriteError::StoreExists(_)
             | WriteError::DomainTaken(_)
@@ -162,7 +163,9 @@ impl From<WriteError> for Refused {
             | WriteError::EmailTaken(_)
             | WriteError::NotInstalled { .. }
             | WriteError::NoSigningKey(_)
-            | WriteError::AppDisabled(_) => Self::Conflict(sentence(&text)),
+            | WriteError::AppDisabled(_)
+            | WriteError::NoSecret(_)
+            | WriteError::TooManyClients(..) => Self::Conflict(sentence(&text)),
             WriteError::Malformed { .. } | WriteError::Line { .. } | WriteError::Input { .. } => {
                 Self::Invalid(sentence(&text))
             }
