@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Control;
 use super::operator::{Refused, owner};
+use crate::catalogue;
 use crate::gate::Reason;
 use crate::proxy::Outcome;
 use crate::telemetry::Decision;
@@ -30,6 +31,12 @@ pub struct Explanation {
     /// Why in fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the caller can do; Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_remedy: Option<String>,
+    /// What the operator can do; Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_remedy: Option<String>,
     /// The route's path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
@@ -140,7 +147,10 @@ impl Explanation {
     /// Of a refusal: what is the same wherever it happened.
     pub fn refused(reason: &Reason) -> Self {
         let code = reason.code();
+        let remedies = catalogue::case_of(reason);
         Self {
+            caller_remedy: remedies.map(|case| case.caller.to_owned()),
+            operator_remedy: remedies.map(|case| case.operator.to_owned()),
             decision: "refuse".to_owned(),
             status: code.status().as_u16(),
             code: Some(code.name().to_owned()),

@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::hasher::Hasher;
 use crate::limits::Places;
 use crate::model::ProofKey;
+use crate::oauth::Authority;
 use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
     RequestIds, StoreProxy,
@@ -73,7 +74,8 @@ pub(super) async fn build(
     });
     let access_log = Arc::new(AccessLog::start(open(&config.log.access)?)?);
     let proof_key = ProofKey::random()?;
-    let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
+    let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
     let places = Places::new(
@@ -82,7 +84,7 @@ pub(super) async fn build(
         config.server.trusted_proxies.clone(),
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
-    let builder = EngineBuilder { proof_key, metrics, access_log, recent, no_authorities };
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, authority, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
@@ -121,10 +123,19 @@ pub(super) async fn build(
 
 /// Opens the destination of the access log.
 pub(super) fn open(destination: &Destination) -> Result<Opened, StartError> {
-    Opened::open(destination).map_err(|error| match destination {
+    Opened::open(destination).map_err(|error| unwritable(destination, error))
+}
+
+/// Sees whether it can be opened, as far as that leaves no file behind; gives none to write to.
+pub(super) fn try_open(destination: &Destination) -> Result<Opened, StartError> {
+    Opened::try_open(destination).map_err(|error| unwritable(destination, error))
+}
+
+fn unwritable(destination: &Destination, error: std::io::Error) -> StartError {
+    match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
-    })
+    }
 }
 
 /// What Pingora connects by, and why the system's certificate authorities cannot be used, if they cannot.

@@ -33,6 +33,9 @@ To gRPC requests (`POST` with `content-type: application/grpc`, or gRPC-Web) the
 (`RESOURCE_EXHAUSTED`) of 429 and 431, 12 (`UNIMPLEMENTED`) of 404 and 405, 14 (`UNAVAILABLE`) of 502 and 503, 4 (`DEADLINE_EXCEEDED`)
 of 408 and 504. The access log has status 200 and the `code`.
 
+On routes with another `platform` the body has that platform's shape, with the same status: [token-endpoints.md](token-endpoints.md), which also
+lists what token endpoints answer.
+
 To see a decision step by step, the operator gives the same request to `storegate explain`. `storegate errors CODE` prints what stands
 here of a code.
 

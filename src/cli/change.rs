@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::failure::{Failure, load};
 use super::output::Output;
-use crate::model::{ClientId, ScopeSet, StoreId};
+use crate::model::{ClientId, ScopeSet, StoreId, Subject};
 use crate::replica::{Committed, Prefixes, Writer};
 
 /// Opens the replica that the configuration names.
@@ -48,4 +48,9 @@ pub(super) fn store_id(text: &str) -> Result<StoreId, String> {
 /// A scopes argument.
 pub(super) fn scopes(text: &str) -> Result<ScopeSet, String> {
     ScopeSet::parse(text).map_err(|why| why.to_string())
+}
+
+/// A user argument.
+pub(super) fn subject(text: &str) -> Result<Subject, String> {
+    Subject::parse(text).map_err(|why| why.to_string())
 }

@@ -5,6 +5,7 @@ mod app;
 mod audit;
 mod change;
 mod check;
+mod code;
 mod completions;
 mod config;
 mod demo;
@@ -87,6 +88,9 @@ enum Command {
     /// Access tokens: issue and revoke
     #[command(subcommand)]
     Token(token::Command),
+    /// Authorization codes of the app install flow
+    #[command(subcommand)]
+    Code(code::Command),
     /// Session tokens of embedded apps, for testing
     #[command(subcommand)]
     Session(session::Command),
@@ -135,6 +139,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Install(install) => install.run(config, output),
         Command::Uninstall(uninstall) => uninstall.run(config, output),
         Command::Token(command) => command.run(config, output),
+        Command::Code(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
         Command::Audit(audit) => audit.run(config, output),

@@ -20,6 +20,9 @@ use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 pub struct Metrics {
     registry: Registry,
     forwarded: IntCounter,
+    local: IntCounter,
+    /// By endpoint, action and outcome.
+    endpoints: IntCounterVec,
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
@@ -125,6 +128,14 @@ impl Metrics {
             &[],
         )?;
         registry.register(Box::new(tls_expiry.clone()))?;
+        let endpoints = IntCounterVec::new(
+            Opts::new(
+                "storegate_endpoint_requests_total",
+                "Requests to the gateway's own endpoints, by endpoint, action and outcome: ok, or the code of the refusal.",
+            ),
+            &["endpoint", "action", "outcome"],
+        )?;
+        registry.register(Box::new(endpoints.clone()))?;
         let limited_by_route = IntCounterVec::new(
             Opts::new(
                 "storegate_rate_limited_total",
@@ -171,6 +182,8 @@ impl Metrics {
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
+            local: requests.with_label_values(&["local", ""]),
+            endpoints,
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
             refused_by_reason: Reason::LABELS
@@ -252,12 +265,22 @@ impl Metrics {
                 }
             }
             (Outcome::Forwarded, _) => self.forwarded.inc(),
+            (Outcome::Local, _) => self.local(record),
             _ => self.broken.inc(),
         }
         let upstream = record.upstream.unwrap_or(Duration::ZERO);
         self.gateway_time.observe(record.total.saturating_sub(upstream).as_secs_f64());
         if record.upstream.is_some() {
             self.upstream_time.observe(upstream.as_secs_f64());
+        }
+    }
+
+    /// Counts a request to an endpoint of ours. There are few of these labels: none comes from outside.
+    fn local(&self, record: &Record<'_>) {
+        self.local.inc();
+        if let Some(remark) = record.remark {
+            let outcome = if remark.code.is_empty() { "ok" } else { remark.code };
+            self.endpoints.with_label_values(&[remark.family, remark.action, outcome]).inc();
         }
     }
 

@@ -85,6 +85,8 @@ fn new_app(client_id: &str) -> NewApp {
         client_secret: None,
         organization: None,
         allow: Vec::new(),
+        token_auth: None,
+        redirect_uris: Vec::new(),
     }
 }
 

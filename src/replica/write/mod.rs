@@ -82,6 +82,9 @@ pub enum WriteError {
     /// The operator's name is taken.
     #[error("the operator {0:?} exists already; remove it first to give it a new token")]
     OperatorExists(String),
+    /// The app is disabled.
+    #[error("the app {0} is disabled; `storegate app enable {0}` lets it work again")]
+    AppDisabled(ClientId),
     /// No user has this subject.
     #[error("there is no user {0}; `storegate user list` shows them")]
     NoUser(Subject),
@@ -250,6 +253,11 @@ impl<T> Committed<T> {
         }
         let enforced = wake::tell(&self.target.path, position);
         (self.value, enforced)
+    }
+
+    /// The value of a change that made nothing wrong that a gateway could hold.
+    pub(super) fn unannounced(self) -> T {
+        self.value
     }
 
     /// What the change gave, before it is acknowledged.

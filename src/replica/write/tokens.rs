@@ -70,8 +70,9 @@ impl Writer {
             let digest = TokenDigest::of(access_token.expose().as_bytes());
             let now = Timestamp::now();
             let expires_at = now.plus(seconds);
-            let mut insert =
-                tx.prepare_cached("INSERT INTO access_tokens VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6)")?;
+            let mut insert = tx.prepare_cached(
+                "INSERT INTO access_tokens VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6, NULL, NULL, NULL)",
+            )?;
             insert.execute(params![
                 &digest.0[..],
                 app,
