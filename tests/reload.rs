@@ -372,7 +372,7 @@ fn who_may_and_whom_it_reaches() {
     let rows: [(&[&str], &str, u16, &str); 7] = [
         (&[], "", 401, "missing_token"),
         (&["Authorization: Bearer sx_admin_0"], "", 401, "invalid_token"),
-        (&[&ada], "", 401, "invalid_token"),
+        (&[&ada], "", 403, "forbidden"),
         (&[&owner], "{", 400, "invalid_request"),
         (&[&owner], "{\"file\":\"x\"}", 400, "invalid_request"),
         (&[&owner], "{\"config\":\"/etc/other.toml\"}", 409, "conflict"),

@@ -11,14 +11,14 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
     &["proxy", "admin", "config", "telemetry", "catalogue"],
     &["oauth"],
-    &["gate", "replica", "hasher", "limits"],
+    &["gate", "replica", "usage", "hasher", "limits"],
     &["wire", "cache"],
     &["model"],
 ];
 
 /// Dependencies and the only modules that may name them.
 const DOORS: &[(&str, &[&str])] = &[
-    ("rusqlite", &["replica"]),
+    ("rusqlite", &["replica", "usage"]),
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
     ("dashmap", &["cache", "limits"]),

@@ -13,6 +13,7 @@ use crate::proxy::{
     UpstreamTls, Upstreams,
 };
 use crate::telemetry::{AccessLog, Metrics, Recent, RouteName, Telemetry};
+use crate::usage::Usage;
 
 /// What every engine of this process is built with.
 pub(super) struct EngineBuilder {
@@ -22,6 +23,7 @@ pub(super) struct EngineBuilder {
     pub(super) recent: Arc<Recent>,
     /// What token endpoints work with.
     pub(super) authority: Arc<Authority>,
+    pub(super) usage: Option<Arc<Usage>>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -60,6 +62,7 @@ impl EngineBuilder {
             Arc::clone(&self.metrics),
             Arc::clone(&self.access_log),
             Arc::clone(&self.recent),
+            self.usage.clone(),
             routes,
         );
         let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());

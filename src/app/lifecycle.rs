@@ -1,7 +1,7 @@
 //! Start, serve, stop.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,10 +78,11 @@ pub struct Gateway {
     in_flight: Arc<InFlight>,
     places: Arc<Places>,
     proxy: JoinHandle<()>,
-    admin: JoinHandle<()>,
-    end_admin: Option<oneshot::Sender<()>>,
+    /// On the admin listener's address and, with TLS, on that of the commands.
+    admin: Vec<JoinHandle<()>>,
+    end_admin: watch::Sender<bool>,
     reloads: JoinHandle<()>,
-    renewals: Option<JoinHandle<()>>,
+    renewals: Vec<JoinHandle<()>>,
     _watch: Watch,
 }
 
@@ -103,6 +104,9 @@ impl Gateway {
         let addresses =
             Addresses { public: public.iter().map(|socket| socket.bound).collect(), admin: admin.bound };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
+        let admin_tls = config.admin.tls.as_ref().map(ListenerTls::read_admin).transpose()?;
+        // The commands speak no TLS. They are told this address by the socket beside the replica.
+        let for_commands = admin_tls.as_ref().map(|_| free_port()).transpose()?;
         let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
         let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
@@ -113,7 +117,10 @@ impl Gateway {
             parts::build(config, handshake, closing).await?;
         let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
-        replica.announce(Some(addresses.admin));
+        replica.announce(Some(match &for_commands {
+            Some(listener) => listener.local_addr()?,
+            None => addresses.admin,
+        }));
         let watch = replica.watch()?;
         let heirs = Heirs::await_on(replica.path(), offered.clone())?;
         let admin_listener = tokio::net::TcpListener::from_std(admin.listener)?;
@@ -132,8 +139,10 @@ impl Gateway {
         let fds = Arc::new(Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
+        let admin_handshake = admin_tls.as_ref().map(ListenerTls::admin_handshake);
         let certificate = tls.as_ref().map(ListenerTls::certificate);
-        let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&metrics))).transpose()?;
+        let renewals = tls.into_iter().chain(admin_tls).map(|tls| tls.keep_fresh(Arc::clone(&metrics)));
+        let renewals = renewals.collect::<io::Result<Vec<_>>>()?;
         engines.current().upstreams.start(&checker);
         metrics.reloads.started(&source.checksum, Timestamp::now());
         let reloader = Arc::new(Reloader {
@@ -162,15 +171,13 @@ impl Gateway {
             draining: Arc::clone(&draining),
         };
         let router = admin::router(status, Arc::clone(&replica), token);
-        let (end_admin, admin_ends) = oneshot::channel::<()>();
-        let admin = tokio::spawn(async move {
-            let served = axum::serve(admin_listener, router).with_graceful_shutdown(async move {
-                let _ = admin_ends.await;
-            });
-            if let Err(error) = served.await {
-                tracing::error!("the admin listener ended: {error}");
-            }
-        });
+        let (end_admin, admin_ends) = watch::channel(false);
+        let mut admin = Vec::new();
+        if let Some(listener) = for_commands {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            admin.push(tokio::spawn(admin::serve(listener, None, router.clone(), admin_ends.clone())));
+        }
+        admin.push(tokio::spawn(admin::serve(admin_listener, admin_handshake, router, admin_ends)));
         Ok(Self {
             addresses,
             reloader,
@@ -184,7 +191,7 @@ impl Gateway {
             places,
             proxy,
             admin,
-            end_admin: Some(end_admin),
+            end_admin,
             reloads,
             renewals,
             _watch: watch,
@@ -208,7 +215,7 @@ impl Gateway {
         // Changes of the configuration and commands that ask for the gateway mean the other one. Changes of
         // credentials are enforced here as well, to the end.
         self.reloads.abort();
-        drop(self.end_admin.take());
+        let _ = self.end_admin.send(true);
         self.replica.announce(None);
         self.accept_no_more().await;
         heir.leave();
@@ -237,10 +244,7 @@ impl Gateway {
         let _ = tokio::time::timeout_at(deadline, self.in_flight.drained()).await;
         self.reloads.abort();
         self.reloader.end();
-        if let Some(renewals) = &self.renewals {
-            renewals.abort();
-        }
-        self.admin.abort();
+        self.renewals.iter().chain(&self.admin).for_each(JoinHandle::abort);
         self.in_flight.count()
     }
 
@@ -373,6 +377,13 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// A listener of this machine alone, on any port.
+fn free_port() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Each connection is an open file. Where the limit cannot be raised the lower one holds: connections

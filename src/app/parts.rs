@@ -25,8 +25,9 @@ use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
     RequestIds, StoreProxy,
 };
-use crate::replica::{self, Replica};
+use crate::replica::{self, Prefixes, Replica};
 use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
+use crate::usage::{self, Usage};
 
 /// How long an HTTP/2 connection may stay without a stream.
 const H2_IDLE: Duration = Duration::from_secs(60);
@@ -84,7 +85,8 @@ pub(super) async fn build(
         config.server.trusted_proxies.clone(),
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
-    let builder = EngineBuilder { proof_key, metrics, access_log, recent, authority, no_authorities };
+    let usage = start_usage(&config, &replica)?;
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, authority, usage, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
@@ -119,6 +121,15 @@ pub(super) async fn build(
     );
     let checker = Checker::new(conf);
     Ok(Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight })
+}
+
+/// Begins to count who calls how much, where that is wanted.
+fn start_usage(config: &Config, replica: &Replica) -> Result<Option<Arc<Usage>>, StartError> {
+    let config::Usage { enabled, settings, alerts } = &config.usage;
+    if !enabled {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Usage::start(usage::path(replica.path()), settings.clone(), alerts.clone())?)))
 }
 
 /// Opens the destination of the access log.
@@ -188,7 +199,14 @@ impl admin::Status for Status {
         self.metrics.count_slow(self.endings.counts());
         self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
+        if let Some(usage) = &self.reloader.builder.usage {
+            self.metrics.usage.show(usage);
+        }
         &self.metrics
+    }
+
+    fn prefixes(&self) -> Prefixes {
+        self.reloader.prefixes()
     }
 
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {

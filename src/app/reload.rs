@@ -23,6 +23,7 @@ use crate::config::{self, Config, Severity};
 use crate::limits::Places;
 use crate::model::{AddressList, Timestamp};
 use crate::proxy::{Checker, Engine, Engines, OtherFiles, ServerCertificate};
+use crate::replica::Prefixes;
 use crate::telemetry::{Destination, Level, Opened};
 
 /// How often the file is looked at. A change is taken up when the file was the same twice: who writes it
@@ -48,8 +49,9 @@ pub(super) struct Reloader {
 /// What of the configuration in force is asked for now and then.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    checksum: String,
-    grace_period: Duration,
+    pub(super) checksum: String,
+    pub(super) grace_period: Duration,
+    pub(super) prefixes: Prefixes,
     /// The paths of its routes, under which some are counted.
     routes: Vec<Box<str>>,
 }
@@ -89,10 +91,12 @@ impl Fixed {
             ("server.tls", format!("{:?}", server.tls.is_some())),
             ("server.tls.client_ca", format!("{clients:?}")),
             ("admin.listen", format!("{:?}", config.admin.listen)),
+            ("admin.tls", format!("{:?}", config.admin.tls)),
             ("audit", format!("{:?}", config.audit)),
             ("replica", format!("{replica:?}")),
             ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
+            ("usage", format!("{:?}", config.usage)),
         ])
     }
 
@@ -105,9 +109,12 @@ impl Fixed {
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Self {
-        let routes = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
-        let checksum = config.file.checksum.clone();
-        Self { checksum, grace_period: config.server.grace_period, routes }
+        Self {
+            checksum: config.file.checksum.clone(),
+            grace_period: config.server.grace_period,
+            prefixes: config.credentials.prefixes(),
+            routes: config.routes.routes().iter().map(|route| route.pattern.clone()).collect(),
+        }
     }
 }
 
@@ -121,6 +128,11 @@ impl Reloader {
     /// The time that requests under way get at shutdown.
     pub(super) fn grace_period(&self) -> Duration {
         self.kept.lock().grace_period
+    }
+
+    /// How what is made here begins.
+    pub(super) fn prefixes(&self) -> Prefixes {
+        self.kept.lock().prefixes.clone()
     }
 
     /// Ends what is done in the background for the upstreams.
@@ -279,7 +291,7 @@ impl Reloader {
         self.places.renumber(most, per_address, uncounted);
         self.builder.access_log.redirect(next.access_log);
         if let (Some(certificate), Some(other)) = (&self.certificate, next.certificate) {
-            metrics.tls_expires(certificate.take(other));
+            metrics.tls_expires("public", certificate.take(other));
         }
         next.level.set();
         self.reloads_on_change.store(next.reloads_on_change, Ordering::Relaxed);

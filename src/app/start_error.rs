@@ -33,7 +33,10 @@ pub enum StartError {
     AdminToken(#[from] TokenFileError),
     /// Certificate, key or client authorities of the public listener.
     #[error("server.tls: {0}")]
-    Tls(#[from] TlsFileError),
+    Tls(TlsFileError),
+    /// Certificate or key of the admin listener.
+    #[error("admin.tls: {0}")]
+    AdminTls(TlsFileError),
     /// Authorities, certificate or key of an upstream.
     #[error("upstream.{upstream}: {error}")]
     UpstreamTls {

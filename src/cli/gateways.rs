@@ -60,11 +60,17 @@ impl Gateways {
         body: &impl Serialize,
     ) -> Result<Option<(u16, Value)>, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::failed)?;
-        self.send(address, ureq::http::Request::post(format!("http://{address}{path}")), body)
+        let sent = self.send(address, ureq::http::Request::post(format!("http://{address}{path}")), body)?;
+        Ok(sent.map(parsed))
     }
 
     /// Asks one of them: as [`Gateways::post`].
     pub(super) fn ask(&self, address: SocketAddr, path: &str) -> Result<Option<(u16, Value)>, Failure> {
+        Ok(self.read(address, path)?.map(parsed))
+    }
+
+    /// Asks one of them for a text.
+    pub(super) fn read(&self, address: SocketAddr, path: &str) -> Result<Option<(u16, String)>, Failure> {
         self.send(address, ureq::http::Request::get(format!("http://{address}{path}")), Vec::new())
     }
 
@@ -73,7 +79,7 @@ impl Gateways {
         address: SocketAddr,
         call: ureq::http::request::Builder,
         body: Vec<u8>,
-    ) -> Result<Option<(u16, Value)>, Failure> {
+    ) -> Result<Option<(u16, String)>, Failure> {
         let call = call
             .header("Authorization", format!("Bearer {}", self.token.expose()))
             .header("Content-Type", "application/json");
@@ -86,13 +92,17 @@ impl Gateways {
             Ok(mut answer) => {
                 let text =
                     answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(failed)?;
-                Ok(Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())))
+                Ok(Some((answer.status().as_u16(), text)))
             }
             Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(None),
             Err(ureq::Error::ConnectionFailed) => Ok(None),
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+fn parsed((status, text): (u16, String)) -> (u16, Value) {
+    (status, serde_json::from_str(&text).unwrap_or_default())
 }
 
 /// That no gateway runs with the configuration.

@@ -18,6 +18,7 @@ mod input;
 mod install;
 mod list;
 mod man;
+mod openapi;
 mod operator;
 mod output;
 mod reload;
@@ -25,6 +26,8 @@ mod run;
 mod session;
 mod store;
 mod token;
+mod top;
+mod usage;
 mod user;
 mod when;
 mod why;
@@ -99,6 +102,12 @@ enum Command {
     Operator(operator::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Print the OpenAPI document of the admin API
+    Openapi,
+    /// Watch a running gateway: requests, refusals, times, the busiest apps and stores
+    Top(top::Arguments),
+    /// Show who calls how much, and whether a replaced secret is still in use
+    Usage(usage::Arguments),
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
@@ -142,7 +151,10 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Code(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Openapi => openapi::run(),
         Command::Audit(audit) => audit.run(config, output),
+        Command::Top(top) => top.run(config, output),
+        Command::Usage(usage) => usage.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
         Command::Errors(errors) => errors.run(output),

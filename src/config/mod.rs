@@ -29,6 +29,7 @@ mod tests;
 mod tokens;
 mod upstream;
 mod upstream_tls;
+mod usage;
 mod value;
 
 use std::fmt;
@@ -47,10 +48,11 @@ pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use schema::schema;
-pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
 pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
+pub use usage::Usage;
 
 use sha2::{Digest, Sha256};
 
@@ -88,6 +90,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the access log goes.
     pub log: Log,
+    /// Who calls how much.
+    pub usage: Usage,
     /// How refusals are written.
     pub errors: Errors,
     /// The routes; at least one.
@@ -232,7 +236,7 @@ fn parse<T>(
 fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Report) -> Config {
     let raw = raw::Document::read(table, report);
     let server = Server::check(&raw.server, folder, report);
-    let admin = Admin::check(&raw.admin, &server.listen, report);
+    let admin = Admin::check(&raw.admin, &server.listen, folder, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
@@ -247,6 +251,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
         log: Log::check(&raw.log, folder, report),
+        usage: Usage::check(&raw.usage, report),
         errors: Errors::check(&raw.errors, report),
         routes,
         rates,

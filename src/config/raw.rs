@@ -27,6 +27,7 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) usage: Usage<'d>,
     pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
     pub(super) token_endpoints: Vec<TokenEndpoint<'d>>,
@@ -67,6 +68,13 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+    pub(super) tls: Option<AdminTls<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminTls<'d> {
+    pub(super) cert: Text<'d>,
+    pub(super) key: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -161,6 +169,26 @@ pub(super) struct Log<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Usage<'d> {
+    pub(super) enabled: Given<bool>,
+    pub(super) keep_minutes: Text<'d>,
+    pub(super) keep_hours: Text<'d>,
+    pub(super) keep_days: Text<'d>,
+    pub(super) pairs: Number,
+    pub(super) top: Number,
+    pub(super) alerts: Alerts<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Alerts<'d> {
+    pub(super) learning: Text<'d>,
+    pub(super) spike_calls: Number,
+    pub(super) spike_factor: Number,
+    pub(super) webhook: Text<'d>,
+    pub(super) secret: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Errors<'d> {
     pub(super) format: Text<'d>,
     pub(super) docs_url: Text<'d>,
@@ -243,6 +271,7 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            usage: Usage::read(root.section("usage")),
             errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
             token_endpoints: root
@@ -306,9 +335,22 @@ impl<'d> Tls<'d> {
 
 impl<'d> Admin<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let admin = Self { listen: section.text("listen") };
+        let tls = AdminTls::read(section.section("tls"));
+        let admin = Self { listen: section.text("listen"), tls };
         section.finish();
         admin
+    }
+}
+
+impl<'d> AdminTls<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let help = "[admin.tls] needs both `cert` and `key`, the paths of two PEM files";
+        section.require("cert", help);
+        section.require("key", help);
+        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        section.finish();
+        present.then_some(tls)
     }
 }
 
@@ -439,6 +481,37 @@ impl<'d> Log<'d> {
         };
         section.finish();
         log
+    }
+}
+
+impl<'d> Usage<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let alerts = Alerts::read(section.section("alerts"));
+        let usage = Self {
+            enabled: section.flag("enabled"),
+            keep_minutes: section.text("keep_minutes"),
+            keep_hours: section.text("keep_hours"),
+            keep_days: section.text("keep_days"),
+            pairs: section.number("pairs"),
+            top: section.number("top"),
+            alerts,
+        };
+        section.finish();
+        usage
+    }
+}
+
+impl<'d> Alerts<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let alerts = Self {
+            learning: section.text("learning"),
+            spike_calls: section.number("spike_calls"),
+            spike_factor: section.number("spike_factor"),
+            webhook: section.text("webhook"),
+            secret: section.text("secret"),
+        };
+        section.finish();
+        alerts
     }
 }
 

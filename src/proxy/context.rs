@@ -133,7 +133,7 @@ pub struct Record<'r> {
     /// The kind of credential presented.
     pub kind: Option<Kind>,
     /// The app that was found; not necessarily proved.
-    pub app: Option<&'r App>,
+    pub app: Option<&'r Arc<App>>,
     /// The store that the request acted on.
     pub store: Option<&'r Store>,
     /// The caller's address.

@@ -43,7 +43,8 @@ pub use local::Local;
 pub use pace::LeastPace;
 pub use service::{Parts, Recorder, StoreProxy};
 pub use tls::{
-    ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate, TlsFileError, UpstreamTls,
+    AdminHandshake, ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate,
+    TlsFileError, UpstreamTls,
 };
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};
 pub use watch::ClientLimits;

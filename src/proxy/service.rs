@@ -583,7 +583,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             method: &session.req_header().method,
             route: known.route,
             kind: known.kind,
-            app: known.app.as_deref(),
+            app: known.app.as_ref(),
             store: known.store.as_deref(),
             caller: context.caller,
             total: context.started.elapsed(),

@@ -32,6 +32,7 @@ mod housekeeping;
 mod import;
 mod issue;
 mod journal;
+mod once;
 mod pool;
 mod read;
 mod reader;
@@ -51,14 +52,16 @@ pub use group::WriteQueue;
 pub use import::{Imported, Progress};
 pub use issue::{Installed, NewAccessToken, Shop};
 pub use journal::Position;
+pub use once::{Once, Repeated};
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
 pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
-    NewApp, NewUser, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
-    StoreSummary, Swept, UserStore, UserSummary, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator,
+    InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewUser, OperatorSummary, Page, Prefixes,
+    Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, UserStore,
+    UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

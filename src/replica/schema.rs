@@ -17,7 +17,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5347_5250;
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// Each makes the next version of the tables.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, OPERATORS, AUDIT, USERS, TOKENS];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, OPERATORS, AUDIT, USERS, TOKENS, ONCE];
 
 const FIRST: &str = r"
 CREATE TABLE stores (
@@ -299,6 +299,7 @@ CREATE TABLE app_codes (
     grant_id INTEGER REFERENCES app_grants
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX app_codes_by_expiry ON app_codes (expires_at);
+CREATE INDEX app_codes_by_grant ON app_codes (grant_id) WHERE grant_id IS NOT NULL;
 
 CREATE TABLE app_refresh_tokens (
     token_hash BLOB PRIMARY KEY NOT NULL CHECK (length(token_hash) = 32),
@@ -352,6 +353,21 @@ CREATE TRIGGER users_deleted AFTER DELETE ON users BEGIN
     UPDATE app_grants SET ended_at = unixepoch()
         WHERE subject = OLD.kind || ':' || OLD.number AND ended_at IS NULL;
 END;
+";
+
+/// Which calls of the admin API were carried out.
+const ONCE: &str = r"
+CREATE TABLE idempotency_keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- HMACs and digests of what the caller sent.
+    key_hash BLOB NOT NULL UNIQUE CHECK (length(key_hash) = 32),
+    call_hash BLOB NOT NULL CHECK (length(call_hash) = 32),
+    subject TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    -- Sealed; NULL: not kept (any more).
+    answer BLOB CHECK (length(answer) <= 1048576)
+) STRICT;
+CREATE INDEX idempotency_answers ON idempotency_keys (at) WHERE answer IS NOT NULL;
 ";
 
 /// What a database says it is.

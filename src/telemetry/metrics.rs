@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use super::reloads::Reloads;
+use super::usage::UsageMetrics;
 use crate::gate::{Code, Reason};
 use crate::model::Timestamp;
 use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
@@ -43,6 +44,7 @@ pub struct Metrics {
     pub tls_reload_failures: IntCounter,
     /// Without a value until TLS is served: an expiry of 0 would raise alarms.
     tls_expiry: IntGaugeVec,
+    admin_calls: IntCounterVec,
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
@@ -51,6 +53,8 @@ pub struct Metrics {
     upstreams: Mutex<Upstreams>,
     /// The configuration in force.
     pub reloads: Reloads,
+    /// Who calls how much.
+    pub usage: UsageMetrics,
 }
 
 /// What the proxy counts itself; set when the metrics are read.
@@ -123,9 +127,9 @@ impl Metrics {
         let tls_expiry = IntGaugeVec::new(
             Opts::new(
                 "storegate_tls_certificate_expiry_timestamp_seconds",
-                "When the TLS certificate in force expires, in Unix seconds.",
+                "When the TLS certificate in force expires, in Unix seconds, by listener.",
             ),
-            &[],
+            &["listener"],
         )?;
         registry.register(Box::new(tls_expiry.clone()))?;
         let endpoints = IntCounterVec::new(
@@ -149,6 +153,18 @@ impl Metrics {
             "Requests and connections for which the server of shared limits failed.",
         )?;
         registry.register(Box::new(shared_limit_failures.clone()))?;
+        let admin_calls = IntCounterVec::new(
+            Opts::new(
+                "storegate_admin_calls_total",
+                "Calls of the admin API, by the code that refusals carry.",
+            ),
+            &["code"],
+        )?;
+        registry.register(Box::new(admin_calls.clone()))?;
+        // There before the first call, so that an increase can be alarmed on.
+        for code in ["", "invalid_token", "forbidden", "rate_limit_exceeded"] {
+            admin_calls.with_label_values(&[code]);
+        }
         let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
         registry.register(Box::new(connections.clone()))?;
         let connections_refused = IntCounter::new(
@@ -179,6 +195,7 @@ impl Metrics {
         }
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
         let reloads = Reloads::new(&registry)?;
+        let usage = UsageMetrics::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -200,6 +217,7 @@ impl Metrics {
             enforcement_delay,
             tls_reload_failures,
             tls_expiry,
+            admin_calls,
             connections,
             connections_refused,
             connections_cut,
@@ -207,13 +225,18 @@ impl Metrics {
             handshake_failures,
             upstreams,
             reloads,
+            usage,
         })
     }
 
-    /// The TLS certificate in force expires then.
-    pub fn tls_expires(&self, at: Timestamp) {
-        let no_labels: [&str; 0] = [];
-        self.tls_expiry.with_label_values(&no_labels).set(at.0);
+    /// Counts a call of the admin API; the code is empty where it was carried out.
+    pub fn admin_call(&self, code: &'static str) {
+        self.admin_calls.with_label_values(&[code]).inc();
+    }
+
+    /// The TLS certificate in force at a listener (`public`, `admin`) expires then.
+    pub fn tls_expires(&self, listener: &'static str, at: Timestamp) {
+        self.tls_expiry.with_label_values(&[listener]).set(at.0);
     }
 
     /// The counter of requests past the rate limit on the route with this path.

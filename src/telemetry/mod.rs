@@ -8,12 +8,14 @@ mod messages;
 mod metrics;
 mod recent;
 mod reloads;
+mod usage;
 
 pub use access_log::{AccessLog, Destination, Opened};
 pub use messages::Level;
 pub use metrics::Metrics;
 pub use recent::{Decision, Recent, RouteName};
 pub use reloads::Reloads;
+pub use usage::UsageMetrics;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,7 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::IntCounter;
 
 use crate::gate::Reason;
-use crate::proxy::{Record, Recorder};
+use crate::proxy::{Outcome, Record, Recorder};
+use crate::usage::{Sample, Usage, Verdict};
 
 /// Counts each request of one configuration and passes it to the access log.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ pub struct Telemetry {
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
     recent: Arc<Recent>,
+    usage: Option<Arc<Usage>>,
     /// By position.
     routes: Box<[Named]>,
 }
@@ -49,6 +53,7 @@ impl Telemetry {
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         recent: Arc<Recent>,
+        usage: Option<Arc<Usage>>,
         routes: impl Iterator<Item = (RouteName, bool)>,
     ) -> Self {
         let name = |(name, is_limited): (RouteName, bool)| Named {
@@ -57,7 +62,7 @@ impl Telemetry {
             name: Arc::new(name),
         };
         let routes = routes.map(name).collect();
-        Self { metrics, access_log, recent, routes }
+        Self { metrics, access_log, recent, usage, routes }
     }
 }
 
@@ -70,10 +75,37 @@ impl Recorder for Telemetry {
         {
             counter.inc();
         }
+        if let Some(usage) = &self.usage {
+            usage.count(sample(record));
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.recent.keep(record, route.map(|route| &route.name), now);
         if !self.access_log.push(record, route.map(|route| &*route.json), now) {
             self.metrics.access_log_dropped.inc();
         }
+    }
+}
+
+/// What is counted of a request.
+fn sample(record: &Record<'_>) -> Sample {
+    let asked = record.asked.as_ref();
+    let proved = asked.is_some_and(|asked| {
+        asked.steps.proved_secret() || asked.steps.proved_signature() || asked.steps.found_token()
+    });
+    Sample {
+        app: record.app.cloned(),
+        store: record.store.map(|store| store.store_id),
+        verdict: match (record.outcome, record.reason) {
+            (Outcome::Forwarded, _) => Verdict::Forwarded,
+            (Outcome::Refused, Some(reason)) => Verdict::Refused(reason.code()),
+            _ => Verdict::Broken,
+        },
+        kind: record.kind,
+        proved,
+        token: asked.and_then(|asked| asked.token),
+        caller: record.caller,
+        total_us: u32::try_from(record.total.as_micros()).unwrap_or(u32::MAX),
+        bytes_in: record.bytes_in as u64,
+        bytes_out: record.bytes_out as u64,
     }
 }

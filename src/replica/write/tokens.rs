@@ -29,6 +29,23 @@ pub enum Revocation {
     NotFound,
 }
 
+/// A token as it may be shown: by its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// The app's public identifier.
+    pub client_id: String,
+    /// The store.
+    pub store_id: i64,
+    /// Its own scopes; `None`: whatever the installation has.
+    pub scopes: Option<String>,
+    /// When it stops working, in Unix seconds.
+    pub expires_at: i64,
+    /// When it was revoked, in Unix seconds.
+    pub revoked_at: Option<i64>,
+    /// When it was issued or taken over, in Unix seconds.
+    pub created_at: i64,
+}
+
 /// What one step of a sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
@@ -116,6 +133,31 @@ impl Writer {
         })
     }
 
+    /// The token with this SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the replica cannot be read.
+    pub fn token(&mut self, digest: &TokenDigest) -> Result<TokenSummary, WriteError> {
+        self.look(|conn, _| {
+            let mut statement = conn.prepare_cached(
+                "SELECT a.client_id, t.store_id, t.scopes, t.expires_at, t.revoked_at, t.created_at
+                 FROM access_tokens t JOIN apps a ON a.app_id = t.app_id WHERE t.token_hash = ?1",
+            )?;
+            let found = statement.query_row([&digest.0[..]], |row| {
+                Ok(TokenSummary {
+                    client_id: row.get(0)?,
+                    store_id: row.get(1)?,
+                    scopes: row.get(2)?,
+                    expires_at: row.get(3)?,
+                    revoked_at: row.get(4)?,
+                    created_at: row.get(5)?,
+                })
+            });
+            found.optional()?.ok_or_else(|| WriteError::NoToken.into())
+        })
+    }
+
     /// One step of removing tokens that expired at `before` or earlier: looks at `limit` tokens after
     /// `from` in the order of the table. A step without an expired token takes no write lock.
     ///
@@ -162,6 +204,55 @@ impl Writer {
 /// What is done to a token, which is named by its SHA-256, as the replica does.
 fn subject(action: Action, digest: &TokenDigest) -> Deed {
     Deed::new(action, format_args!("token:{}", HEXLOWER.encode(&digest.0)))
+}
+
+impl Writer {
+    /// One step of removing what else token endpoints recorded and what expired at `before` or earlier:
+    /// customer tokens, codes, refresh tokens, and grants without any. Gives how many rows went; a step with
+    /// nothing to do takes no write lock.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be read or changed.
+    pub fn sweep_grants(&mut self, limit: u32, before: Timestamp) -> Result<usize, WriteError> {
+        // A grant goes when neither a code, nor a refresh token, nor an access token leads to it.
+        const OVER: &str = "SELECT g.grant_id FROM app_grants g WHERE g.created_at <= ?1
+            AND NOT EXISTS (SELECT 1 FROM app_refresh_tokens r WHERE r.grant_id = g.grant_id)
+            AND NOT EXISTS (SELECT 1 FROM access_tokens t WHERE t.grant_id = g.grant_id)
+            AND NOT EXISTS (SELECT 1 FROM app_codes c WHERE c.grant_id = g.grant_id) LIMIT ?2";
+        const TABLES: [(&str, &str); 3] = [
+            ("customer_tokens", "token_hash"),
+            ("app_codes", "code_hash"),
+            ("app_refresh_tokens", "token_hash"),
+        ];
+        let parts = TABLES.map(|(table, key)| {
+            (table, key, format!("SELECT {key} FROM {table} WHERE expires_at <= ?1 LIMIT ?2"))
+        });
+        let is_clean = self.look(|conn, _| {
+            let queries = parts.iter().map(|(.., expired)| &**expired).chain([OVER]);
+            for query in queries {
+                if conn.prepare_cached(query)?.exists(params![before.0, 1])? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if is_clean {
+            return Ok(0);
+        }
+        let swept = self.upkeep(|tx, _, _| {
+            let mut removed = 0;
+            for (table, key, expired) in &parts {
+                let delete = format!("DELETE FROM {table} WHERE {key} IN ({expired})");
+                removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
+            }
+            let delete = format!("DELETE FROM app_grants WHERE grant_id IN ({OVER})");
+            removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
+            Ok(removed)
+        })?;
+        // Nobody has to be told: what expired is refused by the clock, wherever it is cached.
+        Ok(*swept.value())
+    }
 }
 
 /// The longest life of a token, a hundred years, in seconds: a clock never overflows on it.
