@@ -62,7 +62,12 @@ impl Names {
         let out = format!("{}{}", done.out, done.err);
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!(lines.len(), printed.len(), "{command}: {out}");
+        // A second later it ends in 23h 59m.
+        let is_time = |line: &str| line.starts_with("ends in ");
         for (line, example) in lines.iter().zip(printed) {
+            if is_time(line) && is_time(example) {
+                continue;
+            }
             let (own, shown): (Vec<_>, Vec<_>) = (line.split(' ').collect(), example.split(' ').collect());
             assert_eq!(own.len(), shown.len(), "{command}: {line} / {example}");
             for (own, shown) in own.into_iter().zip(shown) {

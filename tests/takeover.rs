@@ -312,7 +312,19 @@ fn a_gateway_that_listens_elsewhere_is_left_alone() {
 /// During an upgrade the new program may have brought the tables up to a newer version already.
 #[test]
 fn an_older_process_goes_on_over_newer_tables() {
-    let mut gateway = Gateway::start(&with_grace("20s"));
+    let endpoint = "\n[[token_endpoint]]\npath = \"/oauth/token\"\nplatform = \"standard\"\n";
+    let mut gateway = Gateway::start(&Settings { rest: endpoint.into(), ..with_grace("20s") });
+    let issued = |gateway: &Gateway| {
+        let (id, secret) = (MAIN.client_id, MAIN.secret);
+        let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&store_id=22");
+        let lines =
+            ["Content-Type: application/x-www-form-urlencoded", &format!("Content-Length: {}", body.len())];
+        let head = request("POST /oauth/token", &lines);
+        let answer = common::ask(gateway.address, [head, body.into_bytes()].concat());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(gateway.orders(&bearer(&issued(&gateway))), 200);
     let mut socket = websocket(&gateway);
     assert_eq!(gateway.orders(&bearer(TOKEN)), 200);
     let database = rusqlite::Connection::open(gateway.place.path("storegate.db")).unwrap();
@@ -334,6 +346,7 @@ fn an_older_process_goes_on_over_newer_tables() {
     ] {
         assert_eq!(gateway.orders(&lines), expected, "{lines:?}");
     }
+    assert_eq!(gateway.orders(&bearer(&issued(&gateway))), 200);
     assert_eq!(gateway.admin("/readyz").status, 200);
     // What the newer program revokes is refused by the older one.
     database.execute("UPDATE stores SET status = 'suspended' WHERE store_id = 22", []).unwrap();
