@@ -36,13 +36,20 @@ fn gate() -> Gate {
     let scope = |text| -> Box<[ScopeTemplate]> { Box::new([ScopeTemplate::parse(text, &names).unwrap()]) };
     let rules = ScopeRules { read: scope("read:{resource}"), write: scope("write:{resource}") };
     let access = Access::Credentials(Kinds::all(), rules);
-    let routes = vec![Route { pattern: pattern.into(), methods: None, access, upstream: 0 }];
+    let routes = vec![Route {
+        pattern: pattern.into(),
+        methods: None,
+        access,
+        platform: Default::default(),
+        upstream: 0,
+    }];
     Gate::new(GateSettings {
         routes: RouteTable::build(routes, PathCase::Insensitive).unwrap(),
         inject: InjectNames::default(),
         access_token_prefix: "sx_at_".into(),
         trusted_proxies: AddressList::default(),
         limits: HeadLimits { bytes: 16_384, fields: 64 },
+        customer_scopes: Default::default(),
         proof_key: ProofKey::random().unwrap(),
     })
 }
@@ -129,6 +136,7 @@ fn records(criterion: &mut Criterion) {
             bytes_in: 0,
             bytes_out: 1000,
             ended: None,
+            remark: None,
             asked: Some(Asked {
                 path: "/api/apps/v1/orders/4711",
                 host: "api.example.com",

@@ -86,6 +86,8 @@ impl Stage {
             client_secret: None,
             organization: None,
             allow: Vec::new(),
+            token_auth: None,
+            redirect_uris: Vec::new(),
         };
         done(writer.create_app(new))?;
         done(writer.install(&app()?, store()?, None))?;

@@ -203,7 +203,7 @@ fn check(hash: Option<&PasswordHash>, password: &Secret) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AddressList, AppId, AppSecret, AppStatus, ClientId, SecretMatch};
+    use crate::model::{AddressList, AppId, AppSecret, AppStatus, ClientId, Registration, SecretMatch};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -217,6 +217,7 @@ mod tests {
             secrets,
             session_key: None,
             allowed_addresses: AddressList::default(),
+            registration: Registration::default(),
             header: http::HeaderValue::from_static("sx_app_1"),
         })
     }

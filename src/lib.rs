@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | outside | [`cli`], [`app`] | everything; decides nothing |
 //! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`], [`catalogue`] | Pingora, axum, TOML, Prometheus, the words of the errors |
+//! | tokens | [`oauth`] | token endpoints: what may be issued, in the words of each platform |
 //! | rules and records | [`gate`]; [`replica`], [`usage`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
 //! | bytes | [`wire`] | pure parsers of hostile input |
 //! | words | [`model`] | ids, secrets, scopes, records |
@@ -25,6 +26,7 @@ pub mod gate;
 pub mod hasher;
 pub mod limits;
 pub mod model;
+pub mod oauth;
 pub mod proxy;
 pub mod replica;
 pub mod telemetry;

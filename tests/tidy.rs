@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
     &["proxy", "admin", "config", "telemetry", "catalogue"],
+    &["oauth"],
     &["gate", "replica", "usage", "hasher", "limits"],
     &["wire", "cache"],
     &["model"],
@@ -21,7 +22,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
     ("dashmap", &["cache", "limits"]),
-    ("axum", &["admin", "app", "cli"]),
+    ("axum", &["admin", "app", "cli", "oauth", "proxy"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),

@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "tls/admin.rs"]
+mod admin;
 #[path = "tls/certificates.rs"]
 mod certificates;
 #[path = "tls/decisions.rs"]

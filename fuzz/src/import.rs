@@ -40,6 +40,8 @@ impl Place {
             client_secret: None,
             organization: None,
             allow: Vec::new(),
+            token_auth: None,
+            redirect_uris: Vec::new(),
         };
         writer.create_app(new).unwrap().acknowledge().1.unwrap();
         writer.install(&app, store, None).unwrap().acknowledge().1.unwrap();

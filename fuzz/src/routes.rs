@@ -81,7 +81,13 @@ fn route(line: &str) -> Option<Route> {
                 .collect::<Option<_>>()?,
         ),
     };
-    Some(Route { pattern: pattern.into(), methods, access: Access::Public, upstream: 0 })
+    Some(Route {
+        pattern: pattern.into(),
+        methods,
+        access: Access::Public,
+        platform: Default::default(),
+        upstream: 0,
+    })
 }
 
 /// How upstreams that drop parameters, merge slashes, or both, would read a path.

@@ -1,30 +1,30 @@
 //! `POST /admin/v1/reload`: puts the configuration file in force, as SIGHUP does, and tells how it went.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Control;
-use super::operator::{Refused, owner};
+use super::call::Call;
+use super::refused::{ErrorBody, Refused};
 
 /// What is asked for; an empty body asks for a reload.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadRequest {
     /// The absolute path of the configuration that is meant; a gateway that runs with another one answers
     /// 409. Whichever it runs with by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub config: Option<PathBuf>,
     /// Nothing is changed: it is only told what would be.
     pub dry_run: bool,
     /// Another file in place of the configuration's own, for a dry run: an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub candidate: Option<PathBuf>,
     /// The most of the recent decisions that may change, in percent; more, and it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ pub struct ReloadRequest {
 }
 
 /// How a reload went.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReport {
     /// What became of it.
     pub result: ReloadResult,
@@ -56,7 +56,7 @@ pub struct ReloadReport {
 }
 
 /// What would become of the recent decisions.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Replayed {
     /// How many were taken again.
     pub decisions: usize,
@@ -69,7 +69,7 @@ pub struct Replayed {
 }
 
 /// Decisions that would change in the same way.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     /// How many.
     pub count: usize,
@@ -93,7 +93,7 @@ impl Replayed {
 }
 
 /// What became of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReloadResult {
     /// The configuration is in force for every request that starts from now on.
@@ -104,18 +104,15 @@ pub enum ReloadResult {
     Checked,
 }
 
-pub(super) async fn reload(
-    State(control): State<Arc<Control>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refused> {
-    owner(&control, &headers)?;
-    let request = if body.trim_ascii().is_empty() {
-        ReloadRequest::default()
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|error| Refused::Invalid(format!("Malformed body: {error}.")))?
-    };
+/// Puts the configuration file in force, as SIGHUP does. Only with the token in `admin.token`.
+#[utoipa::path(post, path = "/admin/v1/reload", tag = "health", operation_id = "reload",
+    request_body = ReloadRequest,
+    responses((status = 200, description = "It is in force, or, with `dry_run`, could be.", body = ReloadReport),
+        (status = 422, description = "It cannot be used; the one before stays in force.", body = ReloadReport),
+        (status = "default", description = "Refused.", body = ErrorBody)))]
+pub(super) async fn reload(call: Call) -> Result<Response, Refused> {
+    let control = call.owner()?;
+    let request: ReloadRequest = call.parse()?;
     if request.candidate.is_some() && !request.dry_run {
         return Err(Refused::Invalid("A candidate can only be looked at: with dry_run.".to_owned()));
     }
@@ -129,5 +126,5 @@ pub(super) async fn reload(
         ReloadResult::Applied | ReloadResult::Checked => StatusCode::OK,
         ReloadResult::Refused => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response())
+    Ok((status, Json(report)).into_response())
 }

@@ -1,21 +1,19 @@
 //! `GET /admin/v1/decisions/{request_id}`: one of the recent decisions, step by step.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::extract::Path;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Control;
-use super::operator::{Refused, owner};
+use super::call::Call;
+use super::refused::{ErrorBody, Refused};
+use crate::catalogue;
 use crate::gate::Reason;
 use crate::proxy::Outcome;
 use crate::telemetry::Decision;
 
 /// A decision as it is told, by `explain` and by `why`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// What became of the request.
     pub decision: String,
@@ -30,6 +28,12 @@ pub struct Explanation {
     /// Why in fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the caller can do; Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_remedy: Option<String>,
+    /// What the operator can do; Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_remedy: Option<String>,
     /// The route's path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
@@ -50,7 +54,7 @@ pub struct Explanation {
 }
 
 /// A header that is set.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Injected {
     /// Its name.
     pub name: String,
@@ -59,7 +63,7 @@ pub struct Injected {
 }
 
 /// A past decision.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Past {
     /// `X-Request-Id`.
     pub request_id: String,
@@ -86,16 +90,16 @@ pub struct Past {
     pub explanation: Explanation,
 }
 
-pub(super) async fn decision(
-    State(control): State<Arc<Control>>,
-    Path(request_id): Path<String>,
-    headers: HeaderMap,
-) -> Result<impl IntoResponse, Refused> {
-    owner(&control, &headers)?;
-    let found = control.status.decision(&request_id);
+/// Shows one of the recent decisions, step by step. Only with the token in `admin.token`.
+#[utoipa::path(get, path = "/admin/v1/decisions/{*request_id}", tag = "health", operation_id = "show_decision",
+    params(("request_id" = String, Path, description = "The `X-Request-Id` of the answer.")),
+    responses((status = 200, description = "The decision.", body = Past),
+        (status = "default", description = "Refused.", body = ErrorBody)))]
+pub(super) async fn decision(Path(request_id): Path<String>, call: Call) -> Result<Json<Past>, Refused> {
+    let found = call.owner()?.status.decision(&request_id);
     let found = found
         .ok_or_else(|| Refused::NotFound("No decision on a request with this id is kept.".to_owned()))?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(Past::from(&found))))
+    Ok(Json(Past::from(&found)))
 }
 
 impl From<&Decision> for Past {
@@ -140,7 +144,10 @@ impl Explanation {
     /// Of a refusal: what is the same wherever it happened.
     pub fn refused(reason: &Reason) -> Self {
         let code = reason.code();
+        let remedies = catalogue::case_of(reason);
         Self {
+            caller_remedy: remedies.map(|case| case.caller.to_owned()),
+            operator_remedy: remedies.map(|case| case.operator.to_owned()),
             decision: "refuse".to_owned(),
             status: code.status().as_u16(),
             code: Some(code.name().to_owned()),

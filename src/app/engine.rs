@@ -7,8 +7,9 @@ use crate::config::{self, Config};
 use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
+use crate::oauth::{self, Authority};
 use crate::proxy::{
-    ClientLimits, DoorLimits, Engine, LeastPace, Scheme, Upstream, UpstreamServer, UpstreamTimeouts,
+    ClientLimits, DoorLimits, Engine, LeastPace, Local, Scheme, Upstream, UpstreamServer, UpstreamTimeouts,
     UpstreamTls, Upstreams,
 };
 use crate::telemetry::{AccessLog, Metrics, Recent, RouteName, Telemetry};
@@ -21,6 +22,8 @@ pub(super) struct EngineBuilder {
     pub(super) access_log: Arc<AccessLog>,
     pub(super) recent: Arc<Recent>,
     pub(super) usage: Option<Arc<Usage>>,
+    /// What token endpoints work with.
+    pub(super) authority: Arc<Authority>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -34,7 +37,7 @@ impl EngineBuilder {
             return Err(StartError::Authorities(why.clone()));
         }
         let upstreams = Upstreams::prepare(upstreams?, before.map(|before| &before.upstreams)).await;
-        let limits = limits(&config, before.map(|before| &before.limits), Arc::clone(&self.metrics)).await;
+        let limits = limits(&config, before.map(|before| &*before.limits), Arc::clone(&self.metrics)).await;
         let door = DoorLimits {
             header_timeout: config.server.header_timeout,
             head_bytes: config.server.max_head_bytes,
@@ -63,8 +66,24 @@ impl EngineBuilder {
             routes,
         );
         let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
+        let limits = Arc::new(limits);
+        let local = self.local(&config, &limits);
         let gate = gate(config, self.proof_key.clone());
-        Ok(Engine { gate, limits, upstreams, door, refusals, recorder: Arc::new(telemetry) })
+        Ok(Engine { gate, limits, local, upstreams, door, refusals, recorder: Arc::new(telemetry) })
+    }
+}
+
+impl EngineBuilder {
+    /// What the public listener answers itself.
+    fn local(&self, config: &Config, limits: &Arc<Limits>) -> Local {
+        let settings = oauth::Settings {
+            endpoints: config.token_endpoints.clone(),
+            customer_tokens: config.customer_tokens.clone(),
+            access_token_prefix: config.credentials.access_token_prefix.as_str().into(),
+            merchants: None,
+        };
+        let (router, paths) = oauth::router(&self.authority, limits, settings);
+        Local::new(router, paths)
     }
 }
 
@@ -83,6 +102,7 @@ pub(crate) fn gate(config: Config, proof_key: ProofKey) -> Gate {
         access_token_prefix: config.credentials.access_token_prefix.into(),
         trusted_proxies: config.server.trusted_proxies,
         limits: HeadLimits { bytes: config.server.max_head_bytes, fields: config.server.max_header_fields },
+        customer_scopes: config.customer_tokens.map(|tokens| tokens.scopes).unwrap_or_default(),
         proof_key,
     })
 }

@@ -1,7 +1,7 @@
 //! Start, serve, stop.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::model::Timestamp;
 use crate::proxy::{InFlight, TlsFileError};
 use crate::replica::{OpenError, Watch};
+use crate::usage;
 
 /// What is read ahead of a TLS connection, in bytes: about a record. In clear nothing is, since whoever reads
 /// has a buffer. Pingora's 64 KiB were most of what an idle connection cost.
@@ -48,7 +49,10 @@ pub enum StartError {
     AdminToken(#[from] TokenFileError),
     /// Certificate, key or client authorities of the public listener.
     #[error("server.tls: {0}")]
-    Tls(#[from] TlsFileError),
+    Tls(TlsFileError),
+    /// Certificate or key of the admin listener.
+    #[error("admin.tls: {0}")]
+    AdminTls(TlsFileError),
     /// Authorities, certificate or key of an upstream.
     #[error("upstream.{upstream}: {error}")]
     UpstreamTls {
@@ -109,9 +113,10 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     in_flight: Arc<InFlight>,
     proxy: JoinHandle<()>,
-    admin: JoinHandle<()>,
+    /// On the admin listener's address and, with TLS, on that of the commands.
+    admin: Vec<JoinHandle<()>>,
     reloads: JoinHandle<()>,
-    renewals: Option<JoinHandle<()>>,
+    renewals: Vec<JoinHandle<()>>,
     _watch: Watch,
 }
 
@@ -130,6 +135,10 @@ impl Gateway {
             admin: admin_listener.local_addr()?,
         };
         let tls = config.server.tls.as_ref().map(ListenerTls::read).transpose()?;
+        let admin_tls = config.admin.tls.as_ref().map(ListenerTls::read_admin).transpose()?;
+        // The commands speak no TLS. They are told this address by the socket beside the replica.
+        let for_commands = admin_tls.as_ref().map(|_| bind((Ipv4Addr::LOCALHOST, 0).into())).transpose()?;
+        let counts = config.usage.settings.clone();
         let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
         let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
@@ -139,7 +148,10 @@ impl Gateway {
             parts::build(config, handshake).await?;
         let metrics = Arc::clone(&builder.metrics);
         let token = TokenFile::open(replica.path())?;
-        replica.announce(addresses.admin);
+        replica.announce(match &for_commands {
+            Some(listener) => listener.local_addr()?,
+            None => addresses.admin,
+        });
         let watch = replica.watch()?;
 
         let mut service = Service::new("storegate".to_owned(), door);
@@ -156,8 +168,10 @@ impl Gateway {
         let fds = Arc::new(Mutex::new(fds));
         let proxy = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
 
+        let admin_handshake = admin_tls.as_ref().map(ListenerTls::admin_handshake);
         let certificate = tls.as_ref().map(ListenerTls::certificate);
-        let renewals = tls.map(|tls| tls.keep_fresh(Arc::clone(&metrics))).transpose()?;
+        let renewals = tls.into_iter().chain(admin_tls).map(|tls| tls.keep_fresh(Arc::clone(&metrics)));
+        let renewals = renewals.collect::<io::Result<Vec<_>>>()?;
         engines.current().upstreams.start(&checker);
         metrics.reloads.started(&source.checksum, Timestamp::now());
         let reloader = Arc::new(Reloader {
@@ -174,7 +188,9 @@ impl Gateway {
         });
         let reloads = tokio::spawn(Arc::clone(&reloader).watch(hangup));
         let draining = Arc::new(AtomicBool::new(false));
+        let usage = (usage::path(replica.path()), counts);
         let status = parts::Status {
+            usage,
             replica: Arc::clone(&replica),
             metrics,
             in_flight: Arc::clone(&in_flight),
@@ -187,11 +203,12 @@ impl Gateway {
         };
         let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
         let router = admin::router(status, replica, token);
-        let admin = tokio::spawn(async move {
-            if let Err(error) = axum::serve(admin_listener, router).await {
-                tracing::error!("the admin listener ended: {error}");
-            }
-        });
+        let mut admin = Vec::new();
+        if let Some(listener) = for_commands {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            admin.push(tokio::spawn(admin::serve(listener, None, router.clone())));
+        }
+        admin.push(tokio::spawn(admin::serve(admin_listener, admin_handshake, router)));
         Ok(Self {
             addresses,
             reloader,
@@ -218,10 +235,7 @@ impl Gateway {
         let _ = tokio::time::timeout(self.reloader.grace_period(), drained).await;
         self.reloads.abort();
         self.reloader.end();
-        if let Some(renewals) = &self.renewals {
-            renewals.abort();
-        }
-        self.admin.abort();
+        self.renewals.iter().chain(&self.admin).for_each(JoinHandle::abort);
         self.in_flight.count()
     }
 }

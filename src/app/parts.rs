@@ -1,6 +1,7 @@
 //! The parts of a gateway, each built from its section of the configuration.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,12 +19,13 @@ use crate::admin::{self, ReloadReport, ReloadRequest};
 use crate::config::{self, Config};
 use crate::hasher::Hasher;
 use crate::limits::Places;
-use crate::model::ProofKey;
+use crate::model::{ProofKey, Timestamp};
+use crate::oauth::Authority;
 use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
     RequestIds, StoreProxy,
 };
-use crate::replica::{self, Replica};
+use crate::replica::{self, Prefixes, Replica};
 use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
 use crate::usage::{self, Usage};
 
@@ -68,7 +70,8 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
     });
     let access_log = Arc::new(AccessLog::start(open(&config.log.access)?)?);
     let proof_key = ProofKey::random()?;
-    let hasher = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
+    let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
     let places = Places::new(
@@ -78,7 +81,7 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
     let usage = start_usage(&config, &replica)?;
-    let builder = EngineBuilder { proof_key, metrics, access_log, recent, usage, no_authorities };
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, usage, authority, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
@@ -125,10 +128,19 @@ fn start_usage(config: &Config, replica: &Replica) -> Result<Option<Arc<Usage>>,
 
 /// Opens the destination of the access log.
 pub(super) fn open(destination: &Destination) -> Result<Opened, StartError> {
-    Opened::open(destination).map_err(|error| match destination {
+    Opened::open(destination).map_err(|error| unwritable(destination, error))
+}
+
+/// Sees whether it can be opened, as far as that leaves no file behind; gives none to write to.
+pub(super) fn try_open(destination: &Destination) -> Result<Opened, StartError> {
+    Opened::try_open(destination).map_err(|error| unwritable(destination, error))
+}
+
+fn unwritable(destination: &Destination, error: std::io::Error) -> StartError {
+    match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
-    })
+    }
 }
 
 /// What Pingora connects by, and why the system's certificate authorities cannot be used, if they cannot.
@@ -163,6 +175,8 @@ pub(super) struct Status {
     pub(super) engines: Arc<Engines>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) draining: Arc<AtomicBool>,
+    /// The file of who calls how much, and how long it knows that.
+    pub(super) usage: (PathBuf, usage::Settings),
 }
 
 #[async_trait]
@@ -187,11 +201,19 @@ impl admin::Status for Status {
         &self.metrics
     }
 
+    fn prefixes(&self) -> Prefixes {
+        self.reloader.prefixes()
+    }
+
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {
         Arc::clone(&self.reloader).asked(request).await
     }
 
     fn decision(&self, request_id: &str) -> Option<Decision> {
         self.reloader.builder.recent.find(request_id)
+    }
+
+    fn usage(&self, filter: &usage::Filter) -> Result<usage::Report, usage::FileError> {
+        usage::report(&self.usage.0, &self.usage.1, filter, Timestamp::now().0)
     }
 }

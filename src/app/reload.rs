@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex as Turn;
 
+use super::StartError;
 use super::engine::EngineBuilder;
 use super::parts;
 use super::replay::replay;
@@ -21,7 +22,8 @@ use crate::config::{self, Config, Severity};
 use crate::limits::Places;
 use crate::model::{AddressList, Timestamp};
 use crate::proxy::{Checker, Engine, Engines, OtherFiles, ServerCertificate};
-use crate::telemetry::{Level, Opened};
+use crate::replica::Prefixes;
+use crate::telemetry::{Destination, Level, Opened};
 
 /// How often the file is looked at. A change is taken up when the file was the same twice: who writes it
 /// may not be done.
@@ -48,6 +50,9 @@ pub(super) struct Reloader {
 pub(super) struct Kept {
     pub(super) checksum: String,
     pub(super) grace_period: Duration,
+    pub(super) prefixes: Prefixes,
+    /// The paths of its routes, under which some are counted.
+    routes: Vec<Box<str>>,
 }
 
 /// What was started with, and only a restart changes: each key with its value.
@@ -60,7 +65,6 @@ struct Next {
     access_log: Opened,
     certificate: Option<OtherFiles>,
     places: (usize, Option<usize>, AddressList),
-    limited: Vec<Box<str>>,
     kept: Kept,
     level: Level,
     reloads_on_change: bool,
@@ -86,6 +90,7 @@ impl Fixed {
             ("server.tls", format!("{:?}", server.tls.is_some())),
             ("server.tls.client_ca", format!("{clients:?}")),
             ("admin.listen", format!("{:?}", config.admin.listen)),
+            ("admin.tls", format!("{:?}", config.admin.tls)),
             ("audit", format!("{:?}", config.audit)),
             ("replica", format!("{replica:?}")),
             ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
@@ -103,7 +108,12 @@ impl Fixed {
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Self {
-        Self { checksum: config.file.checksum.clone(), grace_period: config.server.grace_period }
+        Self {
+            checksum: config.file.checksum.clone(),
+            grace_period: config.server.grace_period,
+            prefixes: config.credentials.prefixes(),
+            routes: config.routes.routes().iter().map(|route| route.pattern.clone()).collect(),
+        }
     }
 }
 
@@ -119,6 +129,11 @@ impl Reloader {
         self.kept.lock().grace_period
     }
 
+    /// How what is made here begins.
+    pub(super) fn prefixes(&self) -> Prefixes {
+        self.kept.lock().prefixes.clone()
+    }
+
     /// Ends what is done in the background for the upstreams.
     pub(super) fn end(&self) {
         self.engines.current().upstreams.end(None);
@@ -126,11 +141,9 @@ impl Reloader {
 
     /// What the admin listener was asked for; `None` where another configuration is meant.
     pub(super) async fn asked(self: Arc<Self>, request: ReloadRequest) -> Option<ReloadReport> {
-        let is_ours = |path: &PathBuf| match (path.canonicalize(), self.file.canonicalize()) {
-            (Ok(asked), Ok(own)) => asked == own,
-            _ => *path == self.file,
-        };
-        if request.config.as_ref().is_some_and(|path| !is_ours(path)) {
+        // However it is named, also where it is gone by now.
+        let same = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+        if request.config.as_ref().is_some_and(|path| same(path) != same(&self.file)) {
             return None;
         }
         Some(self.reload("asked for", request).await)
@@ -146,14 +159,19 @@ impl Reloader {
                 false => reloader.attempt(&mut tried, why, request.max_changed).await,
             }
         });
-        match tried.await {
+        let report = match tried.await {
             Ok(report) => report,
             Err(error) => self.refused(format!("it ended early: {error}"), why),
-        }
+        };
+        // What was only tried may have had routes to count.
+        let kept = self.kept.lock();
+        self.builder.metrics.keep_limited(|path| kept.routes.iter().any(|kept| **kept == *path));
+        drop(kept);
+        report
     }
 
     async fn attempt(&self, tried: &mut String, why: &'static str, max_changed: Option<f64>) -> ReloadReport {
-        let next = match self.prepare(&self.file, tried).await {
+        let next = match self.prepare(&self.file, tried, parts::open).await {
             Ok(next) => next,
             Err(problem) => return self.refused(problem, why),
         };
@@ -171,7 +189,7 @@ impl Reloader {
     /// Says what would become of the configuration, or of another file, and changes nothing.
     async fn look_ahead(&self, request: &ReloadRequest) -> ReloadReport {
         let file = request.candidate.as_ref().unwrap_or(&self.file);
-        let looked = self.prepare(file, &mut String::new()).await;
+        let looked = self.prepare(file, &mut String::new(), parts::try_open).await;
         let decisions = match &looked {
             Ok(next) => Some(self.replay(&next.engine).await),
             Err(_) => None,
@@ -199,8 +217,13 @@ impl Reloader {
         tokio::task::block_in_place(|| replay(&self.builder.recent, &before, next))
     }
 
-    /// Reads and builds all that the file says.
-    async fn prepare(&self, file: &Path, tried: &mut String) -> Result<Next, String> {
+    /// Reads and builds all that the file says; `open` opens the access log.
+    async fn prepare(
+        &self,
+        file: &Path,
+        tried: &mut String,
+        open: impl Fn(&Destination) -> Result<Opened, StartError>,
+    ) -> Result<Next, String> {
         let file = file.to_owned();
         let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
         let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
@@ -212,13 +235,12 @@ impl Reloader {
         let warnings = warnings.map(ToString::to_string).collect();
         let needs_restart = self.fixed.differing(&Fixed::of(&config));
         let certificate = config.server.tls.as_ref().map(|tls| self.certificate(tls)).transpose()?.flatten();
-        let access_log = parts::open(&config.log.access).map_err(|error| error.to_string())?;
+        let access_log = open(&config.log.access).map_err(|error| error.to_string())?;
         let server = &config.server;
         let places =
             (server.max_connections, server.max_connections_per_address, server.trusted_proxies.clone());
         let kept = Kept::of(&config);
         let (level, reloads_on_change) = (config.log.level, server.reload_on_change);
-        let limited = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
         let before = self.engines.current();
         let engine = self.builder.build(config, Some(&before)).await.map_err(|error| error.to_string())?;
         Ok(Next {
@@ -226,7 +248,6 @@ impl Reloader {
             access_log,
             certificate,
             places,
-            limited,
             kept,
             level,
             reloads_on_change,
@@ -260,11 +281,10 @@ impl Reloader {
         self.places.renumber(most, per_address, uncounted);
         self.builder.access_log.redirect(next.access_log);
         if let (Some(certificate), Some(other)) = (&self.certificate, next.certificate) {
-            metrics.tls_expires(certificate.take(other));
+            metrics.tls_expires("public", certificate.take(other));
         }
         next.level.set();
         self.reloads_on_change.store(next.reloads_on_change, Ordering::Relaxed);
-        metrics.keep_limited(|path| next.limited.iter().any(|kept| **kept == *path));
         let checksum = next.kept.checksum.clone();
         *self.kept.lock() = next.kept;
         metrics.reloads.applied(&checksum, Timestamp::now());

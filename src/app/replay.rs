@@ -22,9 +22,8 @@ pub(super) fn replay(recent: &Recent, before: &Engine, after: &Engine) -> Replay
     let prefix = |engine: &Engine| engine.gate.settings().access_token_prefix.clone();
     let prefix_changes = prefix(before) != prefix(after);
     let (mut count, mut changed, mut unknown) = (0, 0, 0);
-    let mut changes: HashMap<(Method, String, String), Change> = HashMap::new();
-    let decisions = recent.all();
-    for decision in decisions.iter().rev().filter(|one| !one.path.is_empty() && !one.is_cut) {
+    let mut changes: HashMap<(Method, String, String), (u64, Change)> = HashMap::new();
+    for decision in recent.each().filter(|one| !one.path.is_empty() && !one.is_cut) {
         count += 1;
         let scopes = decision.scopes.as_ref().and_then(|scopes| ScopeSet::parse(scopes.to_str().ok()?).ok());
         let basis = Basis {
@@ -39,7 +38,7 @@ pub(super) fn replay(recent: &Recent, before: &Engine, after: &Engine) -> Replay
             ),
         };
         let was = verdict(before, &basis);
-        let would_be = match prefix_changes && is_opaque(decision) {
+        let would_be = match prefix_changes && is_opaque(&decision) {
             true => UNKNOWN.to_owned(),
             false => verdict(after, &basis),
         };
@@ -53,17 +52,28 @@ pub(super) fn replay(recent: &Recent, before: &Engine, after: &Engine) -> Replay
         }
         let key = (decision.method.clone(), was.clone(), would_be.clone());
         // The latest stands for the others.
-        let change = changes.entry(key).or_insert_with(|| Change {
-            count: 0,
-            method: decision.method.to_string(),
-            path: decision.path.clone(),
-            before: was,
-            after: would_be,
-            request_id: decision.request_id.to_str().unwrap_or_default().to_owned(),
+        let (latest, change) = changes.entry(key).or_insert_with(|| {
+            let (path, request_id) = (String::new(), String::new());
+            (
+                0,
+                Change {
+                    count: 0,
+                    method: decision.method.to_string(),
+                    path,
+                    before: was,
+                    after: would_be,
+                    request_id,
+                },
+            )
         });
+        if change.count == 0 || decision.number > *latest {
+            *latest = decision.number;
+            change.path = decision.path;
+            change.request_id = decision.request_id.to_str().unwrap_or_default().to_owned();
+        }
         change.count += 1;
     }
-    let mut changes: Vec<Change> = changes.into_values().collect();
+    let mut changes: Vec<Change> = changes.into_values().map(|(_, change)| change).collect();
     changes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.request_id.cmp(&b.request_id)));
     changes.truncate(TOLD);
     Replayed { decisions: count, changed, unknown, changes }

@@ -21,9 +21,10 @@ pub(super) const CHAPTER: Chapter = Chapter {
         Entry::of(
             Code::InvalidToken,
             &[Case {
-                messages: &["Invalid or expired access token."],
+                messages: &["Invalid or expired access token.", "Invalid or expired customer token."],
                 cause: "an access token is malformed, of another family, unknown, revoked, or expired; or its app is \
-                    disabled or no longer installed. A session token may also have another algorithm than HS256, a \
+                    disabled or no longer installed, or the secret that it was obtained with has ended. A customer token \
+                    also ends with its customer, and counts in its own store only. A session token may also have another algorithm than HS256, a \
                     signature of another key, a missing or wrong claim, a life above 600 s, or an `iat` more than 10 s \
                     ahead. These are not told apart to the caller; the challenge has `error=\"invalid_token\"`.",
                 caller: "get a new token. For session tokens, ask the dashboard for a fresh one with each request \

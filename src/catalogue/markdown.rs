@@ -33,12 +33,16 @@ To gRPC requests (`POST` with `content-type: application/grpc`, or gRPC-Web) the
 (`RESOURCE_EXHAUSTED`) of 429 and 431, 12 (`UNIMPLEMENTED`) of 404 and 405, 14 (`UNAVAILABLE`) of 502 and 503, 4 (`DEADLINE_EXCEEDED`)
 of 408 and 504. The access log has status 200 and the `code`.
 
+On routes with another `platform` the body has that platform's shape, with the same status: [token-endpoints.md](token-endpoints.md), which also
+lists what token endpoints answer.
+
 To see a decision step by step, the operator gives the same request to `storegate explain`. `storegate errors CODE` prints what stands
 here of a code.
 
 Errors of the upstream pass through as they are. HTTP/1 requests that cannot be read get the JSON body too, and the connection ends. In
 HTTP/2, a malformed request ends its stream with `PROTOCOL_ERROR` (RFC 9113 section 8.1.1) without an answer; where only `:authority` or
-`host` is wrong (none, two that differ, user information), the answer is 400 without a body.
+`host` is wrong (none, two that differ, user information), the answer is 400 without a body. Neither is counted or in the access log: no
+request has come about.
 "#;
 
 /// The whole page. Each code that the gateway answers is an anchor of its name.

@@ -10,7 +10,7 @@ mod store;
 
 use serde::Serialize;
 
-use crate::gate::Code;
+use crate::gate::{Code, Reason};
 pub use markdown::{cases, markdown};
 
 /// Codes that belong together.
@@ -55,6 +55,28 @@ pub const CHAPTERS: [Chapter; 5] =
 /// Every entry, with its chapter.
 pub fn entries() -> impl Iterator<Item = (&'static Chapter, &'static Entry)> {
     CHAPTERS.iter().flat_map(|chapter| chapter.entries.iter().map(move |entry| (chapter, entry)))
+}
+
+/// What may have happened where a request was refused.
+pub fn case_of(reason: &Reason) -> Option<&'static Case> {
+    let (code, message) = (reason.code(), reason.message());
+    let (_, entry) = entries().find(|(_, entry)| {
+        (entry.status, entry.code) == (code.status().as_u16(), code.name())
+            && entry.cases.iter().any(|case| case.has(&message))
+    })?;
+    entry.cases.iter().find(|case| case.has(&message))
+}
+
+impl Case {
+    /// Whether `message` is one of its messages.
+    fn has(&self, message: &str) -> bool {
+        self.messages.iter().any(|pattern| fits(pattern, message))
+    }
+}
+
+/// Whether a message is the one that `…` stands in.
+fn fits(pattern: &str, message: &str) -> bool {
+    pattern.strip_suffix('…').map_or(pattern == message, |start| message.starts_with(start))
 }
 
 impl Entry {

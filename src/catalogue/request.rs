@@ -25,6 +25,12 @@ pub(super) const CHAPTER: Chapter = Chapter {
                     operator: IN_THE_LOG,
                 },
                 Case {
+                    messages: &["The header of a token may be sent only once."],
+                    cause: "`X-Shopify-Access-Token` or `X-Moltin-Customer-Token` on two lines.",
+                    caller: "send it once.",
+                    operator: IN_THE_LOG,
+                },
+                Case {
                     messages: &["Malformed request target: …"],
                     cause: "the path has no normal form: an encoded slash (`%2F`) or backslash, a control \
                         character, a bad percent sign, a raw byte above 0x7F, a fragment, `..` beyond the root; or \

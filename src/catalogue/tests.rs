@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::*;
-use crate::gate::{Kind, Reason};
+use crate::gate::Kind;
 use crate::wire::head::HeadError;
 use crate::wire::session_token::SessionTokenError;
 use crate::wire::target::TargetError;
@@ -43,6 +43,9 @@ reasons! {
     Reason::MissingCredential => Reason::MissingCredential,
     Reason::TwoCredentials => Reason::TwoCredentials,
     Reason::RepeatedAuthorization => Reason::RepeatedAuthorization,
+    Reason::RepeatedTokenHeader => Reason::RepeatedTokenHeader,
+    Reason::CustomerToken => Reason::CustomerToken,
+    Reason::TokenOfEndedSecret => Reason::TokenOfEndedSecret,
     Reason::KindNotAccepted(_) => Reason::KindNotAccepted(Kind::ALL.into_iter().collect()),
     Reason::RepeatedClientId => Reason::RepeatedClientId,
     Reason::RepeatedSecret => Reason::RepeatedSecret,
@@ -75,11 +78,6 @@ reasons! {
     Reason::UpstreamTimeout => Reason::UpstreamTimeout,
 }
 
-/// Whether a message is the one that `…` stands in.
-fn fits(pattern: &str, message: &str) -> bool {
-    pattern.strip_suffix('…').map_or(pattern == message, |start| message.starts_with(start))
-}
-
 #[test]
 fn every_message_is_explained_under_its_code() {
     let reasons = reasons();
@@ -90,6 +88,7 @@ fn every_message_is_explained_under_its_code() {
                 && entry.cases.iter().flat_map(|case| case.messages).any(|pattern| fits(pattern, &message))
         });
         assert_eq!(found.count(), 1, "{code:?}: {message}");
+        assert!(case_of(reason).is_some_and(|case| case.has(&message)), "{code:?}: {message}");
     }
     // And no message that is never sent.
     for pattern in entries().flat_map(|(_, entry)| entry.cases).flat_map(|case| case.messages) {

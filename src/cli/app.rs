@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::list::Listing;
 use super::output::{Output, table};
 use super::when::{ago, until};
-use crate::model::{AddressList, AppStatus, ClientId, ScopeSet, Secret, parse_duration};
+use crate::model::{AddressList, AppStatus, ClientId, ScopeSet, Secret, TokenAuth, parse_duration};
 use crate::replica::{AppDetail, AppSummary, NewApp, SecretKind, Writer};
 
 #[derive(Debug, clap::Subcommand)]
@@ -87,6 +87,17 @@ pub(super) struct Create {
     /// A network from which it may call; may be repeated; from anywhere by default
     #[arg(long = "allow-ip", value_name = "CIDR", value_parser = network)]
     allow: Vec<IpNet>,
+    /// The only way in which it may authenticate at token endpoints: basic (HTTP Basic) or post (in the
+    /// body); either by default
+    #[arg(long, value_name = "METHOD", value_parser = token_auth)]
+    token_auth: Option<TokenAuth>,
+    /// Where the browser may be sent with an authorization code; compared byte for byte; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<String>,
+}
+
+fn token_auth(text: &str) -> Result<TokenAuth, String> {
+    TokenAuth::parse(text).map_err(|why| why.to_string())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -148,6 +159,8 @@ impl Create {
             client_secret,
             organization: self.organization,
             allow: self.allow,
+            token_auth: self.token_auth,
+            redirect_uris: self.redirect_uris,
         };
         let committed = writer.create_app(new).map_err(Failure::write)?;
         finish(

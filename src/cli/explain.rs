@@ -103,9 +103,6 @@ impl Arguments {
                         }
                         .to_owned(),
                         status: 200,
-                        code: None,
-                        message: None,
-                        reason: None,
                         route: Some(route.pattern.to_string()),
                         upstream: upstreams.get(route.upstream).cloned(),
                         target: Some(head.target.path_and_query().into_owned()),
@@ -118,6 +115,7 @@ impl Arguments {
                                 value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
                             })
                             .collect(),
+                        ..Explanation::default()
                     };
                     return print(output, explanation);
                 }
@@ -147,6 +145,13 @@ pub(super) fn text(explanation: &Explanation) -> String {
             text.push_str(&format!("=> refused: {} {code}: {reason}\n", explanation.status));
             if let Some(message) = &explanation.message {
                 text.push_str(&format!("   the caller is told: {message}\n"));
+            }
+            let remedies =
+                [("caller", &explanation.caller_remedy), ("operator", &explanation.operator_remedy)];
+            for (who, remedy) in remedies {
+                if let Some(remedy) = remedy.as_ref().filter(|remedy| *remedy != "nothing.") {
+                    text.push_str(&format!("   what the {who} can do: {remedy}\n"));
+                }
             }
         }
         _ => {

@@ -1,8 +1,8 @@
 //! The gateways that run on this machine, as the commands that ask them find them: by the sockets beside the
-//! replica, or, where there is none, at the address of the configuration.
+//! replica. Not by the address in the configuration: while no gateway listens there, anybody's program may, and
+//! would be shown the admin token.
 //!
-//! The configuration may be one that no gateway would take: only where the replica and the admin
-//! listener are is read of it.
+//! The configuration may be one that no gateway would take: only where the replica is is read of it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,16 +31,13 @@ pub(super) struct Gateways {
 }
 
 impl Gateways {
-    /// Finds them. There is at least one address; whether somebody listens there is not known.
+    /// Finds them: at least one.
     pub(super) fn find(config: &Path) -> Result<Self, Failure> {
-        let (replica, admin) = Config::whereabouts(config)
+        let replica = Config::replica_of(config)
             .map_err(|error| Failure::Config(Problems::Unreadable { path: config.to_owned(), error }))?;
-        let mut addresses = replica::admin_listeners(&replica);
+        let addresses = replica::admin_listeners(&replica);
         if addresses.is_empty() {
-            if admin.port() == 0 {
-                return Err(nobody(config));
-            }
-            addresses.push(admin);
+            return Err(nobody(config));
         }
         let token = TokenFile::read(&replica).map_err(Failure::failed)?;
         let token = token.ok_or_else(|| nobody(config))?;

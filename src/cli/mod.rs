@@ -5,6 +5,7 @@ mod app;
 mod audit;
 mod change;
 mod check;
+mod code;
 mod config;
 mod demo;
 mod errors;
@@ -15,6 +16,7 @@ mod import;
 mod input;
 mod install;
 mod list;
+mod openapi;
 mod operator;
 mod output;
 mod reload;
@@ -87,6 +89,9 @@ enum Command {
     /// Access tokens: issue and revoke
     #[command(subcommand)]
     Token(token::Command),
+    /// Authorization codes of the app install flow
+    #[command(subcommand)]
+    Code(code::Command),
     /// Session tokens of embedded apps, for testing
     #[command(subcommand)]
     Session(session::Command),
@@ -95,6 +100,8 @@ enum Command {
     Operator(operator::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Print the OpenAPI document of the admin API
+    Openapi,
     /// Watch a running gateway: requests, refusals, times, the busiest apps and stores
     Top(top::Arguments),
     /// Show who calls how much, and whether a replaced secret is still in use
@@ -135,8 +142,10 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Install(install) => install.run(config, output),
         Command::Uninstall(uninstall) => uninstall.run(config, output),
         Command::Token(command) => command.run(config, output),
+        Command::Code(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Openapi => openapi::run(),
         Command::Audit(audit) => audit.run(config, output),
         Command::Top(top) => top.run(config, output),
         Command::Usage(usage) => usage.run(config, output),

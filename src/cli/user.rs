@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::change::{finish, store_id, writer};
+use super::change::{finish, store_id, subject, writer};
 use super::failure::Failure;
 use super::output::{Output, table};
 use crate::hasher::hash_password;
@@ -97,10 +97,6 @@ pub(super) struct Add {
     /// The language, such as en or bn-BD
     #[arg(long, value_name = "TAG")]
     locale: Option<String>,
-}
-
-fn subject(text: &str) -> Result<Subject, String> {
-    Subject::parse(text).map_err(|why| why.to_string())
 }
 
 fn email(text: &str) -> Result<Email, String> {

@@ -26,6 +26,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod upstream;
 mod upstream_tls;
 mod usage;
@@ -34,7 +35,6 @@ mod value;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -48,7 +48,7 @@ pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use schema::schema;
-pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
 pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
@@ -58,6 +58,7 @@ use sha2::{Digest, Sha256};
 
 use crate::gate::{InjectNames, RouteTable};
 use crate::limits::RouteRate;
+use crate::oauth::{CustomerTokens, Endpoint};
 use references::Environment;
 use report::{Finding, Report};
 
@@ -97,6 +98,10 @@ pub struct Config {
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
     pub rates: Vec<RouteRate>,
+    /// Where tokens are issued.
+    pub token_endpoints: Vec<Endpoint>,
+    /// Where customers get theirs.
+    pub customer_tokens: Option<CustomerTokens>,
 }
 
 /// What a configuration was read from.
@@ -148,20 +153,19 @@ impl Config {
         parse(text, file_name, &references::of_process, |config, _, _| config)
     }
 
-    /// Where the replica and the admin listener are, of a file that may have errors elsewhere.
+    /// Where the replica is, of a file that may have errors elsewhere.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
-    pub fn whereabouts(path: &Path) -> io::Result<(PathBuf, SocketAddr)> {
+    pub fn replica_of(path: &Path) -> io::Result<PathBuf> {
         let text = String::from_utf8_lossy(&read(path)?).into_owned();
         let report = Report::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut table = document::parse(&text, &report);
         references::resolve(table.get_mut(), &references::of_process, folder, &report);
         let raw = raw::Document::read(&table, &report);
-        let replica = Replica::check(&raw.replica, folder, &report);
-        Ok((replica.path, Admin::check(&raw.admin, &[], &report).listen))
+        Ok(Replica::check(&raw.replica, folder, &report).path)
     }
 
     /// The checksum of a file as [`SourceFile`] has it, whatever it holds; `None` where it cannot be read.
@@ -232,11 +236,12 @@ fn parse<T>(
 fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Report) -> Config {
     let raw = raw::Document::read(table, report);
     let server = Server::check(&raw.server, folder, report);
-    let admin = Admin::check(&raw.admin, &server.listen, report);
+    let admin = Admin::check(&raw.admin, &server.listen, folder, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
+    let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
     Config {
         file: SourceFile { path: PathBuf::new(), checksum: String::new() }, // known when it is done
         audit: Audit::check(&raw.audit, report),
@@ -250,6 +255,8 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         errors: Errors::check(&raw.errors, report),
         routes,
         rates,
+        token_endpoints,
+        customer_tokens,
         server,
         admin,
         upstreams,

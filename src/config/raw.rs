@@ -30,6 +30,8 @@ pub(super) struct Document<'d> {
     pub(super) usage: Usage<'d>,
     pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
+    pub(super) token_endpoints: Vec<TokenEndpoint<'d>>,
+    pub(super) customer_tokens: Option<CustomerTokens<'d>>,
     pub(super) routes: Vec<Route<'d>>,
     /// Whether something stands there that is no route.
     pub(super) has_other_routes: bool,
@@ -66,6 +68,13 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+    pub(super) tls: Option<AdminTls<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminTls<'d> {
+    pub(super) cert: Text<'d>,
+    pub(super) key: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -186,6 +195,24 @@ pub(super) struct Errors<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct TokenEndpoint<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) path: Text<'d>,
+    pub(super) platform: Text<'d>,
+    pub(super) ttl: Text<'d>,
+    pub(super) requests_per_minute: Number,
+    pub(super) implicit_scopes: Texts<'d>,
+    pub(super) issuer: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct CustomerTokens<'d> {
+    pub(super) path: Text<'d>,
+    pub(super) ttl: Text<'d>,
+    pub(super) scopes: Texts<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Route<'d> {
     pub(super) span: Range<usize>,
     pub(super) path: Text<'d>,
@@ -247,11 +274,16 @@ impl<'d> Document<'d> {
             usage: Usage::read(root.section("usage")),
             errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
+            token_endpoints: root
+                .sections("token_endpoint")
+                .into_iter()
+                .flatten()
+                .map(TokenEndpoint::read)
+                .collect(),
+            customer_tokens: CustomerTokens::read(root.section("customer_tokens")),
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
         };
-        root.reserve("token_endpoint", "this version does not serve token endpoints yet");
-        root.reserve("customer_tokens", "this version does not serve customer tokens yet");
         root.reserve("idp", "this version does not serve an identity provider yet");
         root.finish();
         document
@@ -303,9 +335,22 @@ impl<'d> Tls<'d> {
 
 impl<'d> Admin<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let admin = Self { listen: section.text("listen") };
+        let tls = AdminTls::read(section.section("tls"));
+        let admin = Self { listen: section.text("listen"), tls };
         section.finish();
         admin
+    }
+}
+
+impl<'d> AdminTls<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let help = "[admin.tls] needs both `cert` and `key`, the paths of two PEM files";
+        section.require("cert", help);
+        section.require("key", help);
+        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        section.finish();
+        present.then_some(tls)
     }
 }
 
@@ -475,6 +520,35 @@ impl<'d> Errors<'d> {
         let errors = Self { format: section.text("format"), docs_url: section.text("docs_url") };
         section.finish();
         errors
+    }
+}
+
+impl<'d> TokenEndpoint<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        section.require("path", "write `path = \"/oauth/token\"`");
+        section.require("platform", "write `platform = \"standard\"`, or the platform whose clients call");
+        let endpoint = Self {
+            span: section.span(),
+            path: section.text("path"),
+            platform: section.text("platform"),
+            ttl: section.text("ttl"),
+            requests_per_minute: section.number("requests_per_minute"),
+            implicit_scopes: section.texts("implicit_scopes"),
+            issuer: section.text("issuer"),
+        };
+        section.finish();
+        endpoint
+    }
+}
+
+impl<'d> CustomerTokens<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        section.require("path", "write `path = \"/v2/customers/tokens\"`");
+        let customers =
+            Self { path: section.text("path"), ttl: section.text("ttl"), scopes: section.texts("scopes") };
+        section.finish();
+        present.then_some(customers)
     }
 }
 

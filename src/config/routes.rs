@@ -9,14 +9,15 @@ use toml::de::DeValue;
 
 use super::diagnostic::{did_you_mean, quoted};
 use super::document::{text, texts, wrong_type};
-use super::keys::Form;
 use super::limits;
 use super::raw;
 use super::report::{Finding, Report};
 use super::scopes;
+use super::tokens;
 use super::upstream::Upstream;
 use crate::gate::{Access, Kind, Kinds, PathCase, Route, RouteError, RouteTable};
 use crate::limits::RouteRate;
+use crate::model::Platform;
 
 /// The most routes; comparing them takes time that grows faster than their number.
 const MOST: usize = 10_000;
@@ -66,9 +67,10 @@ pub(super) fn check(
             Some(index) => _ = used.insert(index),
             None => targets_known = false,
         }
-        platform(raw, report);
+        report.holds_by_default(raw.platform.key, Platform::default().name());
+        let platform = tokens::platform(&raw.platform, "route", report).unwrap_or_default();
         let path = path(raw, report);
-        let access = access(raw, path.as_ref().map(|path| *path.get_ref()), report);
+        let access = access(raw, platform, path.as_ref().map(|path| *path.get_ref()), report);
         let methods = methods(raw, report);
         let rate = limits::route(raw.rate.as_ref(), || name(raw), report);
         // A route with another mistake still takes part in the search for conflicts, as long as it
@@ -78,6 +80,7 @@ pub(super) fn check(
                 pattern: (*path.get_ref()).into(),
                 methods,
                 access,
+                platform,
                 upstream: upstream.unwrap_or_default(),
             });
             rates.push(rate);
@@ -193,27 +196,13 @@ fn path<'d>(raw: &raw::Route<'d>, report: &Report) -> Option<Spanned<&'d str>> {
     Some(given.clone())
 }
 
-fn platform(raw: &raw::Route<'_>, report: &Report) {
-    const OURS: &str = "selorax";
-    const LATER: [&str; 4] = ["shopify", "elasticpath", "tiki", "standard"];
-    report.form(raw.platform.key, || Form::Word([OURS].as_slice().into()));
-    report.holds_by_default(raw.platform.key, OURS);
-    let Some(given) = raw.platform.as_ref().filter(|given| *given.get_ref() != OURS) else { return };
-    let name = *given.get_ref();
-    report.push(if LATER.contains(&name) {
-        Finding::error(given.span(), format!("this version does not serve the platform {} yet", quoted(name)))
-            .help("remove the key, or write `platform = \"selorax\"`".to_owned())
-    } else {
-        Finding::error(given.span(), "there is no such platform")
-            .expected("\"selorax\"")
-            .help(did_you_mean(name, [OURS]))
-    });
-}
-
-fn access(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -> Access {
-    let open = match auth(raw, report) {
+fn access(raw: &raw::Route<'_>, platform: Platform, path: Option<&str>, report: &Report) -> Access {
+    let open = match auth(raw, platform, report) {
         Some(Auth::Kinds(kinds)) => {
-            return Access::Credentials(kinds, scopes::check(raw, path, report).unwrap_or_default());
+            return Access::Credentials(
+                kinds,
+                scopes::check(raw, platform, path, report).unwrap_or_default(),
+            );
         }
         Some(Auth::Public) => Access::Public,
         Some(Auth::Upstream) => Access::Upstream,
@@ -237,12 +226,20 @@ enum Auth {
     Upstream,
 }
 
-fn auth(raw: &raw::Route<'_>, report: &Report) -> Option<Auth> {
+fn auth(raw: &raw::Route<'_>, platform: Platform, report: &Report) -> Option<Auth> {
     const EXPECTED: &str =
         r#"a list of "bearer", "session" and "client_credentials", or "public", or "upstream""#;
-    report.holds_by_default(raw.auth.key, Kind::ALL.map(Kind::name).to_vec());
-    // Every credential that the gateway knows, never none.
-    let Some(value) = *raw.auth else { return Some(Auth::Kinds(Kinds::all())) };
+    // Every credential that the platform's clients have, never none.
+    let Some(value) = *raw.auth else {
+        let kinds: Kinds = match platform {
+            Platform::Selorax | Platform::Standard => Kinds::all(),
+            Platform::Shopify => [Kind::Bearer, Kind::Session].into_iter().collect(),
+            Platform::ElasticPath | Platform::Tiki => [Kind::Bearer].into_iter().collect(),
+        };
+        let names: Vec<&str> = kinds.iter().map(Kind::name).collect();
+        report.keys().derive(raw.span.start, "auth", names.into());
+        return Some(Auth::Kinds(kinds));
+    };
     let finding = match (value.get_ref(), text(value).map(Spanned::into_inner)) {
         (_, Some("public")) => return Some(Auth::Public),
         (_, Some("upstream")) => return Some(Auth::Upstream),

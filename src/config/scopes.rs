@@ -10,17 +10,23 @@ use super::document::{text, texts, wrong_type};
 use super::raw;
 use super::report::{Finding, Report};
 use crate::gate::{ScopeRules, ScopeTemplate, ScopeTemplateError, captures};
+use crate::model::Platform;
 
 /// The most scopes that one request may need.
 const MOST: usize = 16;
 
 /// The scopes of a route that asks for credentials; `None` where they were refused. Where the path
 /// cannot be used, which is reported elsewhere, its scopes are not judged.
-pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -> Option<ScopeRules> {
+pub(super) fn check(
+    raw: &raw::Route<'_>,
+    platform: Platform,
+    path: Option<&str>,
+    report: &Report,
+) -> Option<ScopeRules> {
     let names = path.and_then(|path| captures(path).ok());
     let names = names.as_deref();
     match &raw.scopes {
-        raw::Scopes::Absent => Some(default(raw.span.clone(), names?, report)),
+        raw::Scopes::Absent => Some(default(raw.span.clone(), platform, names?, report)),
         raw::Scopes::Same(value) => {
             let list = list(value, "route.scopes", names, report)?;
             Some(ScopeRules { read: list.clone(), write: list })
@@ -45,12 +51,15 @@ pub(super) fn check(raw: &raw::Route<'_>, path: Option<&str>, report: &Report) -
 
 /// Where the path captures `{resource}`, the scopes of the platform's rule (reads need
 /// `read:{resource}`, all else `write:{resource}`); none otherwise, which deserves a warning.
-fn default(route: Range<usize>, names: &[&str], report: &Report) -> ScopeRules {
+fn default(route: Range<usize>, platform: Platform, names: &[&str], report: &Report) -> ScopeRules {
     let template = |text: &str| ScopeTemplate::parse(text, names).map(|one| Box::from([one]));
-    const READ: &str = "read:{resource}";
-    const WRITE: &str = "write:{resource}";
-    if let (Ok(read), Ok(write)) = (template(READ), template(WRITE)) {
-        report.keys().derive(route.start, "scopes", serde_json::json!({ "read": READ, "write": WRITE }));
+    let (read_text, write_text) = match platform {
+        Platform::Shopify => ("read_{resource}", "write_{resource}"),
+        _ => ("read:{resource}", "write:{resource}"),
+    };
+    if let (Ok(read), Ok(write)) = (template(read_text), template(write_text)) {
+        let scopes = serde_json::json!({ "read": read_text, "write": write_text });
+        report.keys().derive(route.start, "scopes", scopes);
         return ScopeRules { read, write };
     }
     report.keys().derive(route.start, "scopes", "none".into());

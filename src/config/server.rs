@@ -75,9 +75,20 @@ pub struct ClientCertificates {
 /// The admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where health, metrics and the admin API are served; always loop-back, `127.0.0.1:9180` by
-    /// default.
+    /// Where health, metrics and the admin API are served; `127.0.0.1:9180` by default. Without TLS
+    /// always loop-back.
     pub listen: SocketAddr,
+    /// The certificate; plain HTTP by default.
+    pub tls: Option<AdminTls>,
+}
+
+/// What TLS the admin listener speaks. The files are read at start, and again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 const fn seconds(seconds: u64) -> Duration {
@@ -150,12 +161,18 @@ impl ClientCertificates {
 impl Admin {
     const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
 
-    pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], report: &Report) -> Self {
+    pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], folder: &Path, report: &Report) -> Self {
+        let tls = raw.tls.as_ref().and_then(|tls| {
+            let (cert, key) = (value::path(report, &tls.cert, folder), value::path(report, &tls.key, folder));
+            Some(AdminTls { cert: cert?, key: key? })
+        });
         report.holds_by_default(raw.listen.key, Self::DEFAULT.to_string());
-        let Some(given) = raw.listen.as_ref() else { return Self { listen: Self::DEFAULT } };
-        let Some(address) = value::address(report, given) else { return Self { listen: Self::DEFAULT } };
-        // Whoever reaches this listener holds the keys of the gateway, and it speaks no TLS.
-        if !address.ip().to_canonical().is_loopback() {
+        let Some(given) = raw.listen.as_ref() else { return Self { listen: Self::DEFAULT, tls } };
+        let Some(address) = value::address(report, given) else {
+            return Self { listen: Self::DEFAULT, tls };
+        };
+        // Whoever reads along at this listener gets the keys of the gateway.
+        if raw.tls.is_none() && !address.ip().to_canonical().is_loopback() {
             report.push(
                 Finding::error(
                     given.span(),
@@ -163,7 +180,8 @@ impl Admin {
                 )
                 .expected("a loop-back address, such as 127.0.0.1:9180 or [::1]:9180")
                 .help(
-                    "keep it on 127.0.0.1 and reach it through an SSH tunnel or an agent on this machine"
+                    "keep it on 127.0.0.1 and reach it through an SSH tunnel or an agent on this machine, \
+                     or give it a certificate in [admin.tls]"
                         .to_owned(),
                 ),
             );
@@ -174,7 +192,7 @@ impl Admin {
                     .expected("a port of its own"),
             );
         }
-        Self { listen: address }
+        Self { listen: address, tls }
     }
 }
 

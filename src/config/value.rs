@@ -16,8 +16,18 @@ use crate::model::parse_duration;
 
 /// A whole number within `range`.
 pub(super) fn number(report: &Report, given: &Number, default: usize, range: RangeInclusive<usize>) -> usize {
-    report.form(given.key, || Form::Number(range.clone()));
     report.holds_by_default(given.key, default);
+    number_or(report, given, default, range)
+}
+
+/// The same with a default that depends on what else is written.
+pub(super) fn number_or(
+    report: &Report,
+    given: &Number,
+    default: usize,
+    range: RangeInclusive<usize>,
+) -> usize {
+    report.form(given.key, || Form::Number(range.clone()));
     let Some(given) = &**given else { return default };
     if let Some(number) = usize::try_from(*given.get_ref()).ok().filter(|number| range.contains(number)) {
         return number;
@@ -43,8 +53,18 @@ pub(super) fn duration(
     default: Duration,
     range: RangeInclusive<Duration>,
 ) -> Duration {
-    report.form(given.key, || Form::Duration(range.clone()));
     report.holds_by_default(given.key, humantime::format_duration(default).to_string());
+    duration_or(report, given, default, range)
+}
+
+/// The same with a default that depends on what else is written.
+pub(super) fn duration_or(
+    report: &Report,
+    given: &Text<'_>,
+    default: Duration,
+    range: RangeInclusive<Duration>,
+) -> Duration {
+    report.form(given.key, || Form::Duration(range.clone()));
     let Some(given) = &**given else { return default };
     let (from, to) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
     let message = match parse_duration(given.get_ref()) {

@@ -90,7 +90,7 @@ impl Gate {
                 Again::Refuse(Reason::KindNotAccepted(kinds))
             }
             Remembered::Verified(_, scopes) => {
-                match authorise::check(scopes, rules, basis.method, &captures, &mut ()) {
+                match authorise::check(scopes, rules, route.platform, basis.method, &captures, &mut ()) {
                     Ok(()) => Again::Forward(route),
                     Err(reason) => Again::Refuse(reason),
                 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method};
 
+use super::dialect;
 use super::refusal::Reason;
 use super::route::{Captures, Kind};
 use super::scope_rule::{ScopeRules, ScopeText};
 use super::tenure::Tenure;
 use super::trail::{Step, Trail};
 use super::verify::Verified;
-use crate::model::{App, Installation, ScopeSet, Store};
+use crate::model::{App, Installation, Platform, ScopeSet, Store};
 
 /// The right to forward one request in a caller's name. Forwarding demands it, and only
 /// this module makes one.
@@ -43,6 +44,11 @@ impl Permit {
         self.0.scopes().header()
     }
 
+    /// The person in whose name the app acts, where there is one.
+    pub fn subject(&self) -> Option<&HeaderValue> {
+        self.0.subject.as_ref()
+    }
+
     /// What to ask, later on, whether the permit would still be given.
     pub fn tenure(&self) -> Tenure {
         Tenure::new(&self.0)
@@ -52,18 +58,20 @@ impl Permit {
 pub(super) fn authorise(
     verified: Verified,
     rules: &ScopeRules,
+    platform: Platform,
     method: &Method,
     captures: &Captures<'_>,
     trail: &mut impl Trail,
 ) -> Result<Permit, Reason> {
     trail.step(Step::Scopes(verified.scopes()));
-    check(verified.scopes(), rules, method, captures, trail).map(|()| Permit(verified))
+    check(verified.scopes(), rules, platform, method, captures, trail).map(|()| Permit(verified))
 }
 
 /// Whether the scopes in force are enough.
 pub(super) fn check(
     scopes: &ScopeSet,
     rules: &ScopeRules,
+    platform: Platform,
     method: &Method,
     captures: &Captures<'_>,
     trail: &mut impl Trail,
@@ -73,7 +81,7 @@ pub(super) fn check(
     for template in required {
         template.render(captures, &mut text);
         match std::str::from_utf8(&text) {
-            Ok(scope) if scopes.contains(scope) => trail.step(Step::Scope(scope)),
+            Ok(scope) if dialect::grants(platform, scopes, scope) => trail.step(Step::Scope(scope)),
             _ => return Err(missing(rules, method, captures)),
         }
     }

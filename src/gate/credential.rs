@@ -3,9 +3,10 @@
 use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderMap, HeaderName, ORIGIN};
 
+use super::dialect;
 use super::refusal::Reason;
 use super::route::{Kind, Kinds};
-use crate::model::{ClientId, StoreId};
+use crate::model::{ClientId, Platform, StoreId};
 use crate::wire::authorization::{self, Authorization, Shape};
 use crate::wire::query::{self, QueryStoreId};
 
@@ -15,6 +16,11 @@ pub const X_CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");
 pub const X_CLIENT_SECRET: HeaderName = HeaderName::from_static("x-client-secret");
 /// The store to act on.
 pub const X_STORE_ID: HeaderName = HeaderName::from_static("x-store-id");
+
+/// Where Shopify's clients send an access token.
+pub const X_SHOPIFY_ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-shopify-access-token");
+/// Where Elastic Path's clients send a customer token, beside the bearer token.
+pub const X_MOLTIN_CUSTOMER_TOKEN: HeaderName = HeaderName::from_static("x-moltin-customer-token");
 
 /// The longest client secret, in bytes; checked before anything is hashed.
 pub const MAX_SECRET_BYTES: usize = 256;
@@ -38,14 +44,14 @@ pub enum Presented<'h> {
 /// The field lines of one header. Lines are counted before emptiness: an empty line beside a filled
 /// one is a repeated header.
 #[derive(Clone, Copy)]
-enum Lines<'h> {
+pub(super) enum Lines<'h> {
     Absent,
     One(&'h [u8]),
     Repeated,
 }
 
 impl<'h> Lines<'h> {
-    fn of(headers: &'h HeaderMap, name: &HeaderName) -> Self {
+    pub(super) fn of(headers: &'h HeaderMap, name: &HeaderName) -> Self {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
             (None, _) => Self::Absent,
@@ -66,6 +72,7 @@ impl<'h> Lines<'h> {
 pub(super) fn read<'h>(
     headers: &'h HeaderMap,
     accepted: Kinds,
+    platform: Platform,
     access_token_prefix: &str,
 ) -> Result<Presented<'h>, Reason> {
     let id = Lines::of(headers, &X_CLIENT_ID);
@@ -78,6 +85,10 @@ pub(super) fn read<'h>(
             Some(Authorization::Other) | None => None,
         },
     };
+    let bearer = match platform {
+        Platform::Shopify => shopify_token(headers, bearer)?,
+        _ => bearer,
+    };
     let accept = |kind: Kind| match accepted.contains(kind) {
         true => Ok(()),
         false => Err(Reason::KindNotAccepted(accepted)),
@@ -85,7 +96,7 @@ pub(super) fn read<'h>(
     match bearer {
         Some(_) if id.is_present() || secret.is_present() => Err(Reason::TwoCredentials),
         Some(b"") => Err(Reason::MissingCredential),
-        Some(token) => match authorization::shape(token, access_token_prefix) {
+        Some(token) => match dialect::shape(platform, token, access_token_prefix) {
             Shape::Opaque => accept(Kind::Bearer).map(|()| Presented::Opaque(token)),
             Shape::Session => accept(Kind::Session).map(|()| Presented::Session(token)),
             Shape::Unknown => Err(Reason::MalformedToken),
@@ -95,6 +106,16 @@ pub(super) fn read<'h>(
             client(id, secret)
         }
         None => Err(Reason::MissingCredential),
+    }
+}
+
+/// The token of a Shopify client: in the header of its own, or as bearer token.
+fn shopify_token<'h>(headers: &'h HeaderMap, bearer: Option<&'h [u8]>) -> Result<Option<&'h [u8]>, Reason> {
+    match Lines::of(headers, &X_SHOPIFY_ACCESS_TOKEN) {
+        Lines::Absent => Ok(bearer),
+        Lines::Repeated => Err(Reason::RepeatedTokenHeader),
+        Lines::One(_) if bearer.is_some() => Err(Reason::TwoCredentials),
+        Lines::One(token) => Ok(Some(token)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{AccessToken, App, AppId, Installation, InstallationId, Store, StoreId, TokenDigest};
+use crate::model::{
+    AccessToken, App, AppId, CustomerToken, Installation, InstallationId, Store, StoreId, TokenDigest,
+};
 
 /// The records of the platform. Not found is a value; "cannot tell" is the error, and becomes 503,
 /// never 401.
@@ -25,6 +27,12 @@ pub trait Directory {
 
     /// The opaque access token with this digest.
     fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable>;
+
+    /// The customer token with this digest.
+    fn customer_token(&self, digest: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable>;
+
+    /// The store with this domain, in lower case.
+    fn store_of_domain(&self, domain: &str) -> Result<Option<StoreId>, Unavailable>;
 }
 
 /// The records cannot be read, or are older than allowed.
@@ -51,5 +59,13 @@ impl<D: Directory + ?Sized> Directory for Arc<D> {
 
     fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
         (**self).access_token(digest)
+    }
+
+    fn customer_token(&self, digest: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable> {
+        (**self).customer_token(digest)
+    }
+
+    fn store_of_domain(&self, domain: &str) -> Result<Option<StoreId>, Unavailable> {
+        (**self).store_of_domain(domain)
     }
 }

@@ -8,7 +8,9 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::Pass;
-use super::credential::{X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID};
+use super::credential::{
+    X_CLIENT_ID, X_CLIENT_SECRET, X_MOLTIN_CUSTOMER_TOKEN, X_SHOPIFY_ACCESS_TOKEN, X_STORE_ID,
+};
 use crate::wire::field::OwnedNames;
 
 /// The names of the headers that the upstream receives: `[inject]` of the configuration.
@@ -67,8 +69,15 @@ impl InjectNames {
 const X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
 
 /// Credentials that an upstream which authenticates by itself receives untouched.
-static CREDENTIALS: [HeaderName; 5] =
-    [AUTHORIZATION, X_CLIENT_ID, X_CLIENT_SECRET, X_STORE_ID, X_SESSION_TOKEN];
+static CREDENTIALS: [HeaderName; 7] = [
+    AUTHORIZATION,
+    X_CLIENT_ID,
+    X_CLIENT_SECRET,
+    X_STORE_ID,
+    X_SESSION_TOKEN,
+    X_SHOPIFY_ACCESS_TOKEN,
+    X_MOLTIN_CUSTOMER_TOKEN,
+];
 
 /// Header families by which a proxy in front tells who called and what was asked. Believed from
 /// trusted proxies only.
@@ -182,12 +191,14 @@ impl Names {
     pub(super) fn identity(&self, pass: &Pass) -> Injected {
         let Pass::Permitted(permit) = pass else { return Injected::new() };
         let names = &self.inject;
-        smallvec::smallvec![
+        let mut set: Injected = smallvec::smallvec![
             (names.store.clone(), permit.store().header.clone()),
             (names.scopes.clone(), permit.scopes().clone()),
             (names.client.clone(), permit.app().header.clone()),
             (names.installation.clone(), permit.installation().header.clone()),
             (names.method.clone(), permit.kind().method_header()),
-        ]
+        ];
+        set.extend(permit.subject().map(|subject| (names.subject.clone(), subject.clone())));
+        set
     }
 }

@@ -9,6 +9,8 @@ mod again;
 mod authorise;
 mod body;
 pub mod credential;
+mod customer;
+mod dialect;
 mod directory;
 mod forward;
 mod intake;
@@ -18,6 +20,7 @@ mod reason_table;
 mod refusal;
 mod route;
 mod scope_rule;
+mod shopify_session;
 mod tenure;
 mod trail;
 mod tree;
@@ -29,6 +32,7 @@ use smallvec::SmallVec;
 pub use again::{Again, Basis, Remembered};
 pub use authorise::Permit;
 pub use body::{BodyFormat, Refusals};
+pub use dialect::underscored;
 pub use directory::{Directory, Unavailable};
 pub use forward::{InjectNames, Injected};
 pub use intake::{Head, HeadLimits, RawHead};
@@ -40,7 +44,7 @@ pub use tenure::Tenure;
 pub use trail::{Fingerprint, Step, Steps, Told, Trail};
 pub use verify::{Challenge, Verified};
 
-use crate::model::{AddressList, ProofKey, Timestamp};
+use crate::model::{AddressList, ProofKey, ScopeSet, Timestamp};
 use forward::Names;
 use verify::{Circumstances, Unverified};
 
@@ -79,6 +83,8 @@ pub struct GateSettings {
     pub trusted_proxies: AddressList,
     /// The limits of a request head.
     pub limits: HeadLimits,
+    /// What a customer token adds to a limited token on Elastic Path's routes.
+    pub customer_scopes: ScopeSet,
     /// Under which proved bcrypt secrets are remembered.
     pub proof_key: ProofKey,
 }
@@ -138,7 +144,8 @@ impl Gate {
             }
             Access::Credentials(kinds, rules) => (*kinds, rules),
         };
-        let permit = credential::read(head.headers, kinds, &self.settings.access_token_prefix)
+        let platform = route.platform;
+        let permit = credential::read(head.headers, kinds, platform, &self.settings.access_token_prefix)
             .map_err(Unverified::from)
             .and_then(|presented| {
                 trail.step(Step::Presented(presented.kind()));
@@ -148,12 +155,15 @@ impl Gate {
                     caller: head.caller,
                     directory,
                     proof_key: &self.settings.proof_key,
+                    platform,
+                    customer_scopes: &self.settings.customer_scopes,
                     now,
                 };
                 verify::verify(presented, &with, trail)
             })
             .and_then(|verified| {
-                authorise::authorise(verified, rules, head.method, &captures, trail).map_err(Unverified::from)
+                authorise::authorise(verified, rules, platform, head.method, &captures, trail)
+                    .map_err(Unverified::from)
             });
         match permit {
             Ok(permit) => Decision::Forward(route, Pass::Permitted(permit)),

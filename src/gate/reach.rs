@@ -73,6 +73,7 @@ mod tests {
 
     use super::*;
     use crate::gate::{Access, PathCase, Route};
+    use crate::model::Platform;
 
     fn unreachable(paths: &[&str]) -> Vec<(usize, String)> {
         let route = |(index, path): (usize, &&str)| Route {
@@ -80,6 +81,7 @@ mod tests {
             methods: Some([[Method::GET, Method::POST, Method::PUT][index % 3].clone()].into()),
             pattern: (**path).into(),
             access: Access::Public,
+            platform: Platform::default(),
             upstream: 0,
         };
         let routes = paths.iter().enumerate().map(route).collect();

@@ -70,6 +70,7 @@ reasons! {
     // Who is calling.
     Self::TwoCredentials => InvalidRequest "two_credentials",
     Self::RepeatedAuthorization => InvalidRequest "repeated_authorization",
+    Self::RepeatedTokenHeader => InvalidRequest "repeated_token_header",
     Self::MissingCredential => MissingToken "missing_credential",
     Self::KindNotAccepted(_) => CredentialNotAccepted "kind_not_accepted",
     Self::RepeatedClientId => InvalidClient "repeated_client_id",
@@ -83,6 +84,8 @@ reasons! {
     Self::RevokedToken => InvalidToken "revoked_token",
     Self::ExpiredToken => InvalidToken "expired_token",
     Self::TokenWithoutInstallation => InvalidToken "token_without_installation",
+    Self::TokenOfEndedSecret => InvalidToken "token_of_ended_secret",
+    Self::CustomerToken => InvalidToken "customer_token",
     Self::Session(SessionTokenError::Shape) => InvalidToken "session_shape",
     Self::Session(SessionTokenError::Encoding) => InvalidToken "session_encoding",
     Self::Session(SessionTokenError::NotAnObject) => InvalidToken "session_not_an_object",

@@ -68,6 +68,12 @@ pub enum Reason {
     /// `Authorization` on several lines.
     #[error("Authorization was sent more than once")]
     RepeatedAuthorization,
+    /// The header of a token stands on several lines.
+    #[error("the header of a token was sent more than once")]
+    RepeatedTokenHeader,
+    /// The customer token is malformed, unknown, ended, or of another store.
+    #[error("the customer token is malformed, unknown, ended, or of another store")]
+    CustomerToken,
     /// The route takes other kinds.
     #[error("the route does not take this kind of credential")]
     KindNotAccepted(Kinds),
@@ -125,6 +131,9 @@ pub enum Reason {
     /// The token's time is over.
     #[error("the token is expired")]
     ExpiredToken,
+    /// The generation of the app's secret that the token was obtained with is rotated out.
+    #[error("the secret that the token was obtained with has ended")]
+    TokenOfEndedSecret,
     /// The token's app does not exist, is disabled, or is no longer installed.
     #[error("the token's app is disabled or no longer installed")]
     TokenWithoutInstallation,
@@ -332,6 +341,8 @@ impl Reason {
                 "Provide either a Bearer token or X-Client-Id + X-Client-Secret, not both."
             }
             Self::RepeatedAuthorization => "The Authorization header may be sent only once.",
+            Self::RepeatedTokenHeader => "The header of a token may be sent only once.",
+            Self::CustomerToken => "Invalid or expired customer token.",
             Self::MalformedStoreId => "Invalid store id: digits only, without sign or leading zero.",
             Self::RepeatedStoreId => "The store id may be sent only once.",
             Self::StoreIdsDiffer => "X-Store-Id header and store_id param name different stores.",
@@ -349,6 +360,7 @@ impl Reason {
             | Self::RevokedToken
             | Self::ExpiredToken
             | Self::TokenWithoutInstallation
+            | Self::TokenOfEndedSecret
             | Self::Session(_)
             | Self::SessionSignature
             | Self::SessionClaims => "Invalid or expired access token.",

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::pattern::Pattern;
 use super::scope_rule::ScopeRules;
 use super::tree::Tree;
+use crate::model::Platform;
 
 /// A route as the operator wrote it, checked.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Route {
     pub methods: Option<Box<[Method]>>,
     /// What a caller has to show.
     pub access: Access,
+    /// Whose dialect it speaks.
+    pub platform: Platform,
     /// Which of the configured upstreams receives the request, by position.
     pub upstream: usize,
 }
@@ -338,7 +341,13 @@ mod tests {
 
     fn route(pattern: &str, methods: &[Method]) -> Route {
         let methods = (!methods.is_empty()).then(|| methods.into());
-        Route { pattern: pattern.into(), methods, access: Access::Public, upstream: 0 }
+        Route {
+            pattern: pattern.into(),
+            methods,
+            access: Access::Public,
+            platform: Platform::default(),
+            upstream: 0,
+        }
     }
 
     fn table(routes: &[(&str, &[Method])], case: PathCase) -> Result<RouteTable, Vec<RouteError>> {

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use super::directory::{Directory, Unavailable};
 use super::route::Kind;
+use super::shopify_session;
 use super::verify::{Proof, Verified};
-use crate::model::{App, AppStatus, Installation, InstallationStatus, ScopeSet, StoreStatus, Timestamp};
+use crate::model::{
+    AccessToken, App, AppStatus, Installation, InstallationStatus, ScopeSet, StoreStatus, Timestamp,
+    TokenDigest,
+};
 
 /// What a permit rests on, without the request that it was given for.
 #[derive(Debug, Clone)]
@@ -16,6 +20,7 @@ pub struct Tenure {
     app: Arc<App>,
     installation: Arc<Installation>,
     scopes: ScopeSet,
+    customer: Option<TokenDigest>,
 }
 
 impl Tenure {
@@ -26,6 +31,7 @@ impl Tenure {
             app: Arc::clone(&verified.app),
             installation: Arc::clone(&verified.installation),
             scopes: verified.scopes().clone(),
+            customer: verified.customer,
         }
     }
 
@@ -51,6 +57,18 @@ impl Tenure {
         }
         if let Proof::Token(digest) = &self.proof {
             let token = directory.access_token(digest)?;
+            let ended = |token: &AccessToken| {
+                let mut generation = token.secret_generation.iter();
+                token.revoked
+                    || now >= token.expires_at
+                    || generation.any(|generation| !app.has_generation(*generation, now))
+            };
+            if token.is_none_or(|token| ended(&token)) {
+                return Ok(false);
+            }
+        }
+        if let Some(digest) = &self.customer {
+            let token = directory.customer_token(digest)?;
             if token.is_none_or(|token| token.revoked || now >= token.expires_at) {
                 return Ok(false);
             }
@@ -67,6 +85,7 @@ impl Tenure {
     fn is_proved(&self, app: &App, now: Timestamp) -> bool {
         match self.proof {
             Proof::Token(_) => true,
+            Proof::SignedSecret(generation, ends) => shopify_session::is_proved(app, generation, ends, now),
             Proof::Secret(position) => self.app.secrets.get(position).is_some_and(|proved| {
                 let same = |own: &&crate::model::AppSecret| {
                     own.generation == proved.generation && own.hash == proved.hash

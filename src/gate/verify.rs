@@ -5,16 +5,17 @@
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::credential::{self, Presented};
 use super::directory::{Directory, Unavailable};
 use super::refusal::Reason;
 use super::route::Kind;
 use super::trail::{Step, Trail};
+use super::{customer, shopify_session};
 use crate::model::{
-    AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, ScopeSet, Secret,
-    SecretHash, SecretMatch, Store, StoreId, StoreStatus, Timestamp, TokenDigest,
+    AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, Platform, ProofKey, ScopeSet,
+    Secret, SecretHash, SecretMatch, Store, StoreId, StoreStatus, Timestamp, TokenDigest,
 };
 use crate::wire::session_token::{self, SessionToken};
 
@@ -27,6 +28,10 @@ pub struct Verified {
     pub(super) store: Arc<Store>,
     pub(super) scopes: Granted,
     pub(super) proof: Proof,
+    /// The person in whose name the app acts, where there is one.
+    pub(super) subject: Option<HeaderValue>,
+    /// The customer token that named them.
+    pub(super) customer: Option<TokenDigest>,
 }
 
 /// What the caller proved, for as long as somebody asks whether it still counts.
@@ -38,6 +43,8 @@ pub(super) enum Proof {
     Token(TokenDigest),
     /// A session token that ends then.
     Session(Timestamp),
+    /// One that was signed with this generation of the secret, and ends then.
+    SignedSecret(i64, Timestamp),
 }
 
 /// The scopes in force: a token never reaches further than its installation.
@@ -96,6 +103,8 @@ pub(super) struct Circumstances<'a, D> {
     pub caller: IpAddr,
     pub directory: &'a D,
     pub proof_key: &'a ProofKey,
+    pub platform: Platform,
+    pub customer_scopes: &'a ScopeSet,
     pub now: Timestamp,
 }
 
@@ -106,8 +115,17 @@ pub(super) fn verify<D: Directory>(
 ) -> Result<Verified, Unverified> {
     match presented {
         Presented::Client { id, secret } => client(id, secret, with, trail),
-        Presented::Opaque(token) => opaque(token, with, trail),
-        Presented::Session(token) => session(token, with, trail),
+        Presented::Opaque(token) => {
+            let verified = opaque(token, with, trail)?;
+            match with.platform {
+                Platform::ElasticPath => customer::join(verified, with.customer_scopes, with),
+                _ => Ok(verified),
+            }
+        }
+        Presented::Session(token) => match with.platform {
+            Platform::Shopify => shopify_session::verify(token, with, trail),
+            _ => session(token, with, trail),
+        },
     }
 }
 
@@ -131,7 +149,7 @@ fn client<D: Directory>(
     }
     check_address(&app, with)?;
     let secret = secret.ok_or(Reason::WrongSecret)?;
-    let position = match compare(&app, secret, with) {
+    let position = match app.compare_secret(secret, with.proof_key, with.now) {
         Ok(position) => position,
         Err(SecretMatch::Equal | SecretMatch::Different) => return Err(Reason::WrongSecret.into()),
         Err(SecretMatch::Unproved) => {
@@ -148,26 +166,8 @@ fn client<D: Directory>(
     let store = with.directory.store(store_id)?.ok_or(Reason::NotInstalled)?;
     check_store(&store, trail)?;
     let (kind, proof) = (Kind::ClientCredentials, Proof::Secret(position));
-    Ok(Verified { kind, app, installation, store, scopes: Granted::Installation, proof })
-}
-
-/// The position of the generation that `secret` equals, or why there is none.
-fn compare<D>(app: &App, secret: &[u8], with: &Circumstances<'_, D>) -> Result<usize, SecretMatch> {
-    let mut outcome = SecretMatch::Different;
-    for (position, generation) in app.secrets.iter().enumerate() {
-        if generation.is_expired(with.now) {
-            continue;
-        }
-        match generation.compare(secret, with.proof_key) {
-            SecretMatch::Equal => {
-                generation.note_use(with.now);
-                return Ok(position);
-            }
-            SecretMatch::Unproved => outcome = SecretMatch::Unproved,
-            SecretMatch::Different => {}
-        }
-    }
-    Err(outcome)
+    let scopes = Granted::Installation;
+    Ok(Verified { kind, app, installation, store, scopes, proof, subject: None, customer: None })
 }
 
 fn opaque<D: Directory>(
@@ -192,16 +192,20 @@ fn opaque<D: Directory>(
     if app.status == AppStatus::Disabled {
         return Err(Reason::TokenWithoutInstallation.into());
     }
+    if token.secret_generation.is_some_and(|generation| !app.has_generation(generation, with.now)) {
+        return Err(Reason::TokenOfEndedSecret.into());
+    }
     check_address(&app, with)?;
     let installation = with.directory.installation(token.app_id, token.store_id)?;
     let installation = installation.ok_or(Reason::TokenWithoutInstallation)?;
-    let (store, proof) = (token.store_id, Proof::Token(digest));
+    let (store, proof, subject) = (token.store_id, Proof::Token(digest), token.subject.clone());
     let scopes = match &token.scopes {
         None => Granted::Installation,
         Some(own) if own.is_subset(&installation.scopes) => Granted::Token(token),
         Some(own) => Granted::Both(own.intersection(&installation.scopes)),
     };
-    in_store(Kind::Bearer, app, installation, store, scopes, proof, with, trail)
+    let verified = in_store(Kind::Bearer, app, installation, store, scopes, proof, with, trail)?;
+    Ok(Verified { subject, ..verified })
 }
 
 fn session<D: Directory>(
@@ -234,7 +238,7 @@ fn session<D: Directory>(
 
 /// The checks that both kinds of token share, once the app is known.
 #[allow(clippy::too_many_arguments)] // the parts of `Verified`, each checked here for the first time
-fn in_store<D: Directory>(
+pub(super) fn in_store<D: Directory>(
     kind: Kind,
     app: Arc<App>,
     installation: Arc<Installation>,
@@ -252,7 +256,7 @@ fn in_store<D: Directory>(
     check_store(&store, trail)?;
     match credential::sent_store(with.headers)? {
         Some(sent) if sent != store_id => Err(Reason::StoreMismatch.into()),
-        _ => Ok(Verified { kind, app, installation, store, scopes, proof }),
+        _ => Ok(Verified { kind, app, installation, store, scopes, proof, subject: None, customer: None }),
     }
 }
 
@@ -275,7 +279,9 @@ fn check_address<D>(app: &App, with: &Circumstances<'_, D>) -> Result<(), Reason
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccessToken, AppId, COMPARISONS, ClientId, InstallationId, TokenDigest};
+    use crate::model::{
+        AccessToken, AppId, COMPARISONS, ClientId, CustomerToken, InstallationId, TokenDigest,
+    };
 
     /// One app, and nothing else.
     struct OneApp(Arc<App>);
@@ -300,6 +306,14 @@ mod tests {
         fn access_token(&self, _: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
             Ok(None)
         }
+
+        fn customer_token(&self, _: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable> {
+            Ok(None)
+        }
+
+        fn store_of_domain(&self, _: &str) -> Result<Option<StoreId>, Unavailable> {
+            Ok(None)
+        }
     }
 
     /// Time must not tell which ids exist: the secret of a stranger is compared as often as a wrong one.
@@ -312,6 +326,7 @@ mod tests {
             secrets: [AppSecret::new(1, SecretHash::sha256_of("right"), None)].into(),
             session_key: None,
             allowed_addresses: Default::default(),
+            registration: Default::default(),
             header: http::HeaderValue::from_static("sx_app_1"),
         };
         let (directory, proof_key) = (OneApp(Arc::new(app)), ProofKey::random().unwrap());
@@ -321,6 +336,8 @@ mod tests {
             caller: IpAddr::from([127, 0, 0, 1]),
             directory: &directory,
             proof_key: &proof_key,
+            platform: Platform::default(),
+            customer_scopes: &ScopeSet::default(),
             now: Timestamp(0),
         };
         for (id, secret, expected) in [

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod bucket;
+mod clients;
 mod failures;
 mod places;
 mod quota;
@@ -13,6 +14,7 @@ mod rates;
 mod shared;
 
 pub use bucket::{Bucket, Rate};
+pub use clients::ClientAccounts;
 pub use failures::{FailureBudgets, FailureSettings, ProofFee};
 pub use places::{Place, Places};
 pub use quota::Quota;

@@ -7,7 +7,9 @@ mod cidr;
 mod duration;
 mod ids;
 mod last_use;
+mod local;
 mod permission;
+mod platform;
 mod record;
 mod scope;
 mod secret;
@@ -18,12 +20,14 @@ pub use cidr::AddressList;
 pub use duration::parse_duration;
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
 pub use last_use::LastUse;
+pub use local::{Remark, Requester};
 pub use permission::Permission;
+pub use platform::{Platform, Registration, TokenAuth};
 #[cfg(test)]
 pub(crate) use record::COMPARISONS;
 pub use record::{
-    AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, ProofKey, SecretHash,
-    SecretMatch, SessionKey, Store, StoreStatus,
+    AccessToken, App, AppSecret, AppStatus, CustomerToken, Installation, InstallationStatus, ProofKey,
+    SecretHash, SecretMatch, SessionKey, Store, StoreStatus,
 };
 pub use scope::{MalformedScope, ScopeSet};
 pub use secret::{Secret, TokenDigest};

@@ -9,7 +9,9 @@ use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{AddressList, AppId, ClientId, InstallationId, LastUse, ScopeSet, StoreId, Timestamp};
+use super::{
+    AddressList, AppId, ClientId, InstallationId, LastUse, Registration, ScopeSet, StoreId, Timestamp,
+};
 
 /// A store: the tenant that requests act on.
 #[derive(Debug, Clone)]
@@ -46,8 +48,45 @@ pub struct App {
     pub session_key: Option<SessionKey>,
     /// Addresses from which client credentials and opaque tokens are taken; empty: from anywhere.
     pub allowed_addresses: AddressList,
+    /// What token endpoints ask of it.
+    pub registration: Registration,
     /// The client header of the upstream request.
     pub header: HeaderValue,
+}
+
+impl App {
+    /// The position of the generation in force at `now` that equals `presented`, whose use is noted.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretMatch::Unproved`] when only a bcrypt computation can tell, else [`SecretMatch::Different`].
+    pub fn compare_secret(
+        &self,
+        presented: &[u8],
+        key: &ProofKey,
+        now: Timestamp,
+    ) -> Result<usize, SecretMatch> {
+        let mut outcome = SecretMatch::Different;
+        for (position, generation) in self.secrets.iter().enumerate() {
+            if generation.is_expired(now) {
+                continue;
+            }
+            match generation.compare(presented, key) {
+                SecretMatch::Equal => {
+                    generation.note_use(now);
+                    return Ok(position);
+                }
+                SecretMatch::Unproved => outcome = SecretMatch::Unproved,
+                SecretMatch::Different => {}
+            }
+        }
+        Err(outcome)
+    }
+
+    /// Whether a generation of the secret is in force at `now`.
+    pub fn has_generation(&self, generation: i64, now: Timestamp) -> bool {
+        self.secrets.iter().any(|own| own.generation == generation && !own.is_expired(now))
+    }
 }
 
 /// Whether an app works at all.
@@ -191,6 +230,18 @@ impl AppSecret {
         if bool::from(equal) { SecretMatch::Equal } else { SecretMatch::Different }
     }
 
+    /// Whether `signature` is the HMAC-SHA256 of `signing_input` under this secret, as far as its hash can tell.
+    ///
+    /// HMAC hashes a key that is longer than its block of 64 bytes (RFC 2104 section 2), so that the SHA-256 of
+    /// a secret made here, which has 74, verifies like the secret itself. Shorter secrets and bcrypt hashes
+    /// verify nothing.
+    pub fn signed(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        let SecretHash::Sha256(digest) = &self.hash else { return false };
+        let mut mac = keyed(digest);
+        mac.update(signing_input);
+        bool::from(mac.finalize().into_bytes().as_slice().ct_eq(signature))
+    }
+
     /// Remembers that bcrypt accepted `presented`.
     pub fn remember_proof(&self, presented: &[u8], key: &ProofKey) {
         // A second proof is of the same 72 bytes: whichever came first may stay.
@@ -319,6 +370,24 @@ pub struct AccessToken {
     pub store_id: StoreId,
     /// Its own scopes; `None`: whatever the installation has.
     pub scopes: Option<ScopeSet>,
+    /// When it stops working (now = this included).
+    pub expires_at: Timestamp,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// The generation of the app's secret that it was obtained with, and with which it ends; `None`: it was not
+    /// obtained with a secret alone.
+    pub secret_generation: Option<i64>,
+    /// The person who granted it: the subject header of the upstream request.
+    pub subject: Option<HeaderValue>,
+}
+
+/// A person's token, which stands beside an app's and tells for whom it acts.
+#[derive(Debug, Clone)]
+pub struct CustomerToken {
+    /// The person: the subject header of the upstream request.
+    pub subject: HeaderValue,
+    /// The store in which they are a customer.
+    pub store_id: StoreId,
     /// When it stops working (now = this included).
     pub expires_at: Timestamp,
     /// Whether it was revoked.

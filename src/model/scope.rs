@@ -74,6 +74,11 @@ impl ScopeSet {
         Self::from_list(self.sorted.iter().filter(|scope| other.contains(scope)).cloned().collect())
     }
 
+    /// The scopes that are in one or the other.
+    pub fn union(&self, other: &Self) -> Self {
+        Self::from_list(self.sorted.iter().chain(&other.sorted).cloned().collect())
+    }
+
     /// The scopes separated by single blanks: how the replica stores them and the upstream reads
     /// them.
     pub fn as_str(&self) -> &str {

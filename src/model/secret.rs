@@ -25,9 +25,19 @@ impl Secret {
     ///
     /// The operating system's error when it has no randomness to give.
     pub fn generate(prefix: &str) -> Result<Self, getrandom::Error> {
-        let mut bytes = Zeroizing::new([0u8; 32]);
+        Self::generate_of::<32>(prefix)
+    }
+
+    /// Makes `prefix` followed by the hexadecimal digits of `BYTES` random bytes, for platforms whose
+    /// tokens have a length of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Secret::generate`].
+    pub fn generate_of<const BYTES: usize>(prefix: &str) -> Result<Self, getrandom::Error> {
+        let mut bytes = Zeroizing::new([0u8; BYTES]);
         getrandom::fill(bytes.as_mut())?;
-        let mut text = String::with_capacity(prefix.len() + 64);
+        let mut text = String::with_capacity(prefix.len() + 2 * BYTES);
         text.push_str(prefix);
         HEXLOWER.encode_append(bytes.as_ref(), &mut text);
         Ok(Self::new(text))

@@ -17,6 +17,7 @@ use super::grpc;
 use super::http2::is_http2;
 use crate::gate::{BodyFormat, Reason, Refusals};
 use crate::limits::Quota;
+use crate::model::Platform;
 use crate::wire::accept;
 
 /// The header that carries the request id, both ways.
@@ -25,12 +26,36 @@ pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static(
 /// How long the rest of an unread request body is read after an answer, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// Answers with this head and body. Where the request's body was not read to its end, the connection ends.
+pub(super) async fn write(
+    session: &mut Session,
+    head: ResponseHeader,
+    body: Option<Bytes>,
+    is_read: bool,
+) -> pingora::Result<()> {
+    if !is_read {
+        prepare_for_rest(session, false);
+    }
+    write_whole(session, head, body).await
+}
+
+async fn write_whole(
+    session: &mut Session,
+    head: ResponseHeader,
+    body: Option<Bytes>,
+) -> pingora::Result<()> {
+    let Some(body) = body else { return write_head_alone(session, head).await };
+    session.write_response_header(Box::new(head), false).await?;
+    session.write_response_body(Some(body), true).await
+}
+
 /// Answers with a refusal; `quota` is the caller's, where the request was counted or was one too many.
 /// `keep` says whether the connection is still in step.
 pub(super) async fn refuse(
     session: &mut Session,
     refusals: &Refusals,
     reason: &Reason,
+    platform: Platform,
     request_id: &HeaderValue,
     quota: Option<&Quota>,
     keep: bool,
@@ -47,14 +72,10 @@ pub(super) async fn refuse(
         return Ok(());
     }
     let format = refusals.format(accept::prefers_problem(&session.req_header().headers));
-    let (mut head, body) = build(refusals, format, reason, request_id)?;
+    let (mut head, body) = build(refusals, format, reason, platform, request_id)?;
     add(&mut head, quota)?;
-    if session.req_header().method == http::Method::HEAD {
-        write_head_alone(session, head).await?;
-    } else {
-        session.write_response_header(Box::new(head), false).await?;
-        session.write_response_body(Some(Bytes::from(body)), true).await?;
-    }
+    let is_head = session.req_header().method == http::Method::HEAD;
+    write_whole(session, head, (!is_head).then(|| Bytes::from(body))).await?;
     drain(session, keep).await;
     Ok(())
 }
@@ -117,15 +138,20 @@ fn build(
     refusals: &Refusals,
     format: BodyFormat,
     reason: &Reason,
+    platform: Platform,
     request_id: &HeaderValue,
 ) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
-    let body = refusals.body(reason, request_id.to_str().unwrap_or_default(), format);
+    let id = request_id.to_str().unwrap_or_default();
+    let (body, format) = match reason.body_of(platform, id) {
+        Some(body) => (body, BodyFormat::Json),
+        None => (refusals.body(reason, id, format), format),
+    };
     let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static(format.content_type()))?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(X_REQUEST_ID, request_id.clone())?;
-    if let Some(challenge) = reason.challenge() {
+    if let Some(challenge) = reason.challenge_for(platform) {
         head.insert_header(WWW_AUTHENTICATE, challenge)?;
     }
     if let Some(seconds) = reason.retry_after() {
@@ -140,7 +166,7 @@ fn build(
 /// A refusal as the bytes of an HTTP/1.1 response that ends the connection.
 pub(super) fn closing(refusals: &Refusals, reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
     // What the caller accepts is not known: the head cannot be trusted.
-    let built = build(refusals, refusals.format(false), reason, request_id);
+    let built = build(refusals, refusals.format(false), reason, Platform::default(), request_id);
     let Ok((mut head, body)) = built else { return Vec::new() };
     let status = head.status;
     let mut bytes =

@@ -15,7 +15,7 @@ use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
 use crate::gate::{Fingerprint, Kind, Pass, Reason, Step, Steps, Trail};
 use crate::limits::Quota;
-use crate::model::{App, InstallationId, Store};
+use crate::model::{App, InstallationId, Platform, Remark, Store};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub struct Context {
     /// How fast the answer comes, where it has a stated length.
     pub(super) answer: Option<AnswerPace>,
     pub(super) known: Known,
+    /// What an endpoint of ours told of the request that it answered; boxed, as it is rare.
+    pub(super) local: Option<Box<Answered>>,
     /// Counts as under way until this is dropped, whatever becomes of the request.
     pub(super) _in_flight: InFlightRequest,
 }
@@ -56,6 +58,10 @@ impl Context {
         self.leash.as_ref().and_then(|leash| leash.ended())
     }
 }
+
+/// A request that was answered by an endpoint of ours.
+#[derive(Debug)]
+pub(super) struct Answered(pub(super) Option<Remark>);
 
 /// Who and what a decision came across, for the log.
 #[derive(Debug, Default)]
@@ -69,13 +75,18 @@ pub(super) struct Known {
     pub(super) scopes: Option<HeaderValue>,
     pub(super) token: Option<Fingerprint>,
     pub(super) steps: Steps,
+    /// Whose words a refusal is told in.
+    pub(super) platform: Platform,
 }
 
 impl Trail for Known {
     fn step(&mut self, step: Step<'_>) {
         self.steps.note(step);
         match step {
-            Step::Route(index, _) => self.route = Some(index),
+            Step::Route(index, route) => {
+                self.route = Some(index);
+                self.platform = route.platform;
+            }
             Step::Presented(kind) => self.kind = Some(kind),
             Step::App(app) => self.app = Some(Arc::clone(app)),
             Step::Store(store) => self.store = Some(Arc::clone(store)),
@@ -94,6 +105,8 @@ pub enum Outcome {
     Forwarded,
     /// The gateway answered itself, with this reason.
     Refused,
+    /// An endpoint of ours answered, whatever it said.
+    Local,
     /// The client or the upstream broke off after the answer had begun, or before any could be sent.
     Broken,
 }
@@ -109,6 +122,8 @@ pub struct Record<'r> {
     pub reason: Option<&'r Reason>,
     /// Why the gateway ended it before it was over.
     pub ended: Option<Ending>,
+    /// What an endpoint of ours told of it.
+    pub remark: Option<&'r Remark>,
     /// The status sent to the client; 0 when none was.
     pub status: u16,
     /// The method.

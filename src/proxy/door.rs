@@ -278,6 +278,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             status: reason.code().status().as_u16(),
             reason: Some(&reason),
             ended: None,
+            remark: None,
             method: &NO_METHOD,
             route: None,
             kind: None,

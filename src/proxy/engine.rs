@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use super::door::DoorLimits;
+use super::local::Local;
 use super::service::Recorder;
 use super::upstream::Upstreams;
 use crate::gate::{Gate, Refusals};
@@ -17,7 +18,9 @@ pub struct Engine {
     /// The decision.
     pub gate: Gate,
     /// For those who fail, and for those who ask too often.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    /// What is answered here.
+    pub local: Local,
     /// Where requests go.
     pub upstreams: Upstreams,
     /// The limits at the door.

@@ -72,6 +72,14 @@ pub(super) struct Origin<'a> {
     pub(super) request_id: &'a HeaderValue,
 }
 
+/// Whether the caller spoke TLS: to us, or to the trusted proxy in front, which says so.
+pub(super) fn is_secure(tls: bool, is_peer_trusted: bool, headers: &HeaderMap) -> bool {
+    match is_peer_trusted && has_only(headers, &PROTO, is_scheme) {
+        true => headers.get(&PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")),
+        false => tls,
+    }
+}
+
 /// Sets request id and `X-Forwarded-*` on the request to the upstream, which has its checked Host.
 pub(super) fn set(headers: &mut HeaderMap, origin: &Origin<'_>) {
     let (peer, is_trusted) = (origin.peer, origin.is_trusted);

@@ -19,6 +19,7 @@ mod http2;
 mod in_flight;
 mod leash;
 mod leashed;
+mod local;
 mod pace;
 mod peer;
 mod plain;
@@ -38,10 +39,12 @@ pub use forwarded::RequestIds;
 pub use health::{Checker, HealthCheck, Probe};
 pub use in_flight::InFlight;
 pub use leash::LeashBook;
+pub use local::Local;
 pub use pace::LeastPace;
 pub use service::{Parts, Recorder, StoreProxy};
 pub use tls::{
-    ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate, TlsFileError, UpstreamTls,
+    AdminHandshake, ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate,
+    TlsFileError, UpstreamTls,
 };
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};
 pub use watch::ClientLimits;

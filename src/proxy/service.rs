@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -16,7 +16,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer;
 use super::attempt::Attempts;
-use super::context::{Asked, Context, Known, Outcome, Record};
+use super::context::{Answered, Asked, Context, Known, Outcome, Record};
 use super::door::AtDoor;
 use super::ending::{Ending, Endings};
 use super::engine::Engines;
@@ -28,10 +28,10 @@ use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
 use super::{hop, waiting};
-use crate::gate::{Challenge, Code, Decision, Directory, Pass, RawHead, Reason, credential};
+use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Reason, credential};
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Quota};
-use crate::model::Timestamp;
+use crate::model::{Requester, Timestamp};
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
 const PROOF_ROUNDS: usize = 3;
@@ -56,7 +56,7 @@ pub struct Parts<D> {
     /// The records.
     pub directory: D,
     /// The bcrypt workers.
-    pub hasher: Hasher,
+    pub hasher: Arc<Hasher>,
     /// The count of requests under way.
     pub in_flight: Arc<InFlight>,
     /// The ids of requests.
@@ -69,6 +69,7 @@ pub struct Parts<D> {
 
 /// What becomes of a request, without borrowing it.
 enum Next {
+    Local(Uri, Requester),
     Forward { upstream: usize, pass: Pass },
     Prove(Challenge),
     Refuse(Reason),
@@ -112,6 +113,13 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Err(_) => return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte)),
             }
         }
+        if context.engine.local.serves(head.target.path()) {
+            let Ok(target) = head.target.path_and_query().parse() else {
+                return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte));
+            };
+            let requester = requester(session, &head, context);
+            return Next::Local(target, requester);
+        }
         context.known = Known::default();
         let now = Timestamp::now();
         match context.engine.gate.decide(&head, &self.0.directory, now, &mut context.known) {
@@ -145,6 +153,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Next::Forward { upstream, pass } => return Ok((upstream, pass)),
                 Next::Refuse(reason) => return Err(self.charged(reason, context)),
                 Next::Prove(challenge) => challenge,
+                Next::Local(..) => return Err(Reason::NoRoute), // what was routed stays routed
             };
         }
         Err(Reason::Saturated) // the record changed faster than it could be proved
@@ -222,6 +231,17 @@ fn asked<'r>(session: &'r Session, context: &'r Context) -> Option<Asked<'r>> {
     })
 }
 
+/// Who asks an endpoint of ours.
+fn requester(session: &Session, head: &Head<'_>, context: &Context) -> Requester {
+    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    Requester {
+        address: head.caller,
+        host: head.host.into(),
+        secure: forwarded::is_secure(tls, context.is_peer_trusted, head.headers),
+        request_id: context.request_id.clone(),
+    }
+}
+
 /// The client's certificate, verified in the handshake of this connection.
 fn client_certificate(session: &Session) -> Option<&ClientCertificate> {
     session.digest()?.ssl_digest.as_ref()?.extension.get()
@@ -251,6 +271,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             first_byte: None,
             answer: None,
             known: Known::default(),
+            local: None,
             _in_flight: self.0.in_flight.enter(),
         }
     }
@@ -286,6 +307,13 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let settled = match self.decide(session, context) {
+            Next::Local(target, requester) => {
+                let engine = Arc::clone(&context.engine);
+                let answered = Box::pin(engine.local.answer(session, target, requester)).await;
+                let remark = answered.as_ref().ok().cloned().flatten();
+                context.local = Some(Box::new(Answered(remark)));
+                return answered.map(|_| true);
+            }
             Next::Forward { upstream, pass } => Ok((upstream, pass)),
             Next::Refuse(reason) => Err(self.charged(reason, context)),
             // Boxed, as is the refusal: what is rare should not make this future large.
@@ -311,10 +339,12 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
                     Reason::Framing | Reason::HeadTooLarge | Reason::TooManyFields | Reason::Host
                 );
                 let quota = context.quota.as_ref();
+                let platform = context.known.platform;
                 let refusal = answer::refuse(
                     session,
                     &context.engine.refusals,
                     &reason,
+                    platform,
                     &context.request_id,
                     quota,
                     keep,
@@ -502,10 +532,11 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         };
         if let Some(reason) = reason.filter(|_| !session.response_written().is_some_and(is_final)) {
             status = reason.code().status().as_u16();
+            let platform = context.known.platform;
             let quota = context.quota.as_ref();
+            let refusals = &context.engine.refusals;
             if let Err(error) =
-                answer::refuse(session, &context.engine.refusals, &reason, &context.request_id, quota, false)
-                    .await
+                answer::refuse(session, refusals, &reason, platform, &context.request_id, quota, false).await
             {
                 tracing::debug!("an error could not be answered: {error}");
             }
@@ -530,6 +561,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         let outcome = match (&context.refused, error) {
             (Some(_), _) => Outcome::Refused,
+            (None, None) if context.local.is_some() => Outcome::Local,
             (None, Some(_)) => Outcome::Broken,
             (None, None) => Outcome::Forwarded,
         };
@@ -546,6 +578,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             outcome,
             reason: context.refused.as_ref(),
             ended: context.ended(),
+            remark: context.local.as_ref().and_then(|answered| answered.0.as_ref()),
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
             method: &session.req_header().method,
             route: known.route,

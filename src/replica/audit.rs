@@ -111,13 +111,15 @@ pub enum Action {
     EnableUser,
     /// A user may sign in no longer.
     DisableUser,
+    /// A merchant granted an app access to a store.
+    MintCode,
     /// Records were taken over.
     Import,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AddStore,
         Self::SuspendStore,
         Self::ResumeStore,
@@ -140,6 +142,7 @@ impl Action {
         Self::SetPassword,
         Self::EnableUser,
         Self::DisableUser,
+        Self::MintCode,
         Self::Import,
     ];
 
@@ -168,6 +171,7 @@ impl Action {
             Self::SetPassword => "user.set_password",
             Self::EnableUser => "user.enable",
             Self::DisableUser => "user.disable",
+            Self::MintCode => "code.mint",
             Self::Import => "import",
         }
     }

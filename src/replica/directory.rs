@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::read;
 use super::reader::Replica;
+use super::write::{OperatorSummary, by_token};
 use crate::gate::{Directory, Unavailable};
 use crate::model::{
-    AccessToken, App, AppId, ClientId, Installation, InstallationId, Store, StoreId, TokenDigest,
+    AccessToken, App, AppId, ClientId, CustomerToken, Installation, InstallationId, Store, StoreId,
+    TokenDigest,
 };
 
 impl Directory for Replica {
@@ -38,5 +40,26 @@ impl Directory for Replica {
     fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
         let read = || self.look_up(|conn| read::access_token(conn, digest));
         self.caches.access_tokens.read_through(digest, |key| *key, read)
+    }
+
+    fn customer_token(&self, digest: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable> {
+        let read = || self.look_up(|conn| read::customer_token(conn, digest));
+        self.caches.customer_tokens.read_through(digest, |key| *key, read)
+    }
+
+    /// Read from the file each time: a domain may move from one store to another, and then both changed.
+    fn store_of_domain(&self, domain: &str) -> Result<Option<StoreId>, Unavailable> {
+        self.look_up(|conn| read::store_of_domain(conn, domain))
+    }
+}
+
+impl Replica {
+    /// The operator with this token, from the file: who is one is not cached.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when it cannot be known.
+    pub fn operator(&self, token: &TokenDigest) -> Result<Option<OperatorSummary>, Unavailable> {
+        self.look_up(|conn| Ok(by_token(conn, token)?))
     }
 }

@@ -15,7 +15,7 @@ use crate::model::{Timestamp, TokenDigest};
 /// How often the uses of secrets are recorded.
 const RECORD_EVERY: Duration = Duration::from_secs(30);
 
-/// How often old entries of the audit record are looked for.
+/// How often old entries of the audit record and old idempotency keys are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// How long an expired token stays, in seconds: somebody may want to know why it is refused.
@@ -84,7 +84,9 @@ fn complain(error: Option<WriteError>) {
 
 /// One step of ending what is past its retention.
 pub(super) fn tidy(replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
-    let swept = replica.keeper()?.sweep_audit(replica.options().retention, now)?;
+    let mut writer = replica.keeper()?;
+    writer.forget_calls(now)?;
+    let swept = writer.sweep_audit(replica.options().retention, now)?;
     Ok(if swept == 0 { Walked::All } else { Walked::Part })
 }
 

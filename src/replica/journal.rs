@@ -27,6 +27,8 @@ pub(super) enum Change<'a> {
     Installation(AppId, StoreId, InstallationId),
     /// An access token.
     Token(TokenDigest),
+    /// A customer token.
+    CustomerToken(TokenDigest),
     /// Anything. Also how an entry is read that this program does not understand: it may be of a
     /// newer one, and what it names must not be kept.
     Everything,
@@ -91,9 +93,14 @@ fn change<'a>(kind: ValueRef<'a>, key: ValueRef<'a>) -> Option<Change<'a>> {
             let installation = InstallationId(parts.next()?.parse().ok()?);
             Some(Change::Installation(app, store, installation))
         }
-        "token" => key.as_blob().ok()?.try_into().ok().map(|digest| Change::Token(TokenDigest(digest))),
+        "token" => digest(key).map(Change::Token),
+        "customer_token" => digest(key).map(Change::CustomerToken),
         _ => None,
     }
+}
+
+fn digest(key: ValueRef<'_>) -> Option<TokenDigest> {
+    key.as_blob().ok()?.try_into().ok().map(TokenDigest)
 }
 
 /// Ends a writer's transaction: the entries after `before` get the time of the commit in place of the
@@ -120,17 +127,18 @@ mod tests {
 
     const SEED: &str = "
         INSERT INTO stores VALUES (22, '', 'a.example', NULL, 'active', 0), (23, '', NULL, NULL, 'active', 0);
-        INSERT INTO apps VALUES (7, 'sx_app_1', '', NULL, '', 'enabled', NULL, '', 0);
-        INSERT INTO apps VALUES (8, 'sx_app_2', '', NULL, '', 'enabled', NULL, '', 0);
+        INSERT INTO apps VALUES (7, 'sx_app_1', '', NULL, '', 'enabled', NULL, '', 0, NULL, '');
+        INSERT INTO apps VALUES (8, 'sx_app_2', '', NULL, '', 'enabled', NULL, '', 0, NULL, '');
         INSERT INTO app_secrets VALUES (7, 1, 'sha256:', 0, NULL, NULL);
         INSERT INTO installations VALUES (501, 7, 22, '', 'active', 0);
-        INSERT INTO access_tokens VALUES (zeroblob(32), 7, 22, NULL, 9, NULL, 0);";
+        INSERT INTO access_tokens VALUES (zeroblob(32), 7, 22, NULL, 9, NULL, 0, NULL, NULL, NULL);";
 
     fn entries(conn: &Connection, after: Mark) -> Vec<String> {
         let mut seen = Vec::new();
         let reached = follow(conn, after, |change, _| {
             let text = match change {
                 Change::Token(digest) => format!("token {}", digest.0[0]),
+                Change::CustomerToken(digest) => format!("customer token {}", digest.0[0]),
                 other => format!("{other:?}"),
             };
             if !seen.contains(&text) {
@@ -163,15 +171,15 @@ mod tests {
             ("UPDATE apps SET client_id = 'x' WHERE app_id = 7", &["App(\"x\")", ALL]),
             ("DELETE FROM apps WHERE app_id = 8", &[ALL]),
             (
-                "INSERT OR REPLACE INTO apps VALUES (7, 'x', '', NULL, '', 'enabled', NULL, '', 0)",
+                "INSERT OR REPLACE INTO apps VALUES (7, 'x', '', NULL, '', 'enabled', NULL, '', 0, NULL, '')",
                 &["App(\"x\")", ALL],
             ),
             (
-                "INSERT OR REPLACE INTO apps VALUES (NULL, 'sx_app_1', '', NULL, '', 'enabled', NULL, '', 0)",
+                "INSERT OR REPLACE INTO apps VALUES (NULL, 'sx_app_1', '', NULL, '', 'enabled', NULL, '', 0, NULL, '')",
                 &[ONE, ALL],
             ),
             (
-                "INSERT OR REPLACE INTO apps VALUES (8, 'sx_app_2', '', NULL, '', 'disabled', NULL, '', 0)",
+                "INSERT OR REPLACE INTO apps VALUES (8, 'sx_app_2', '', NULL, '', 'disabled', NULL, '', 0, NULL, '')",
                 &[TWO],
             ),
             ("INSERT INTO app_secrets VALUES (7, 2, 'sha256:', 0, NULL, NULL)", &[ONE]),
@@ -198,15 +206,18 @@ mod tests {
             ("UPDATE access_tokens SET revoked_at = 1", &["token 0"]),
             ("UPDATE access_tokens SET token_hash = X'01' || zeroblob(31)", &["token 0", "token 1"]),
             (
-                "INSERT OR REPLACE INTO access_tokens VALUES (zeroblob(32), 7, 22, NULL, 9, 1, 0)",
+                "INSERT OR REPLACE INTO access_tokens VALUES (zeroblob(32), 7, 22, NULL, 9, 1, 0, NULL, NULL, NULL)",
                 &["token 0"],
             ),
             (
-                "INSERT INTO access_tokens VALUES (zeroblob(32), 7, 22, NULL, 9, 1, 0)
+                "INSERT INTO access_tokens VALUES (zeroblob(32), 7, 22, NULL, 9, 1, 0, NULL, NULL, NULL)
                  ON CONFLICT DO UPDATE SET revoked_at = 1",
                 &["token 0"],
             ),
-            ("INSERT INTO access_tokens VALUES (X'02' || zeroblob(31), 7, 22, NULL, 9, 1, 0)", &[]),
+            (
+                "INSERT INTO access_tokens VALUES (X'02' || zeroblob(31), 7, 22, NULL, 9, 1, 0, NULL, NULL, NULL)",
+                &[],
+            ),
             ("DELETE FROM access_tokens", &["token 0"]),
         ];
         for (sql, expected) in rows {

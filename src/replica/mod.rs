@@ -14,21 +14,25 @@
 //! * **Memory is bounded** by the number of cached entries, and start-up does not depend on the size
 //!   of the file.
 //!
-//! Off the request path a gateway records the last use of each secret (`uses.rs`) and sweeps out expired
+//! What token endpoints issue is committed in groups (`group.rs`, `issue.rs`). Off the request path a gateway records the last use of each secret (`uses.rs`) and sweeps out expired
 //! tokens (`housekeeping.rs`); both can wait, and decide nothing.
 //!
 //! Writers in any process exclude each other by SQLite's write lock; readers never wait for them
 //! (WAL). What this folder deliberately does not do: decide anything about a request.
 
 mod audit;
+mod codes;
 mod complaints;
 mod delay;
 mod directory;
 mod file;
 mod granted;
+mod group;
 mod housekeeping;
 mod import;
+mod issue;
 mod journal;
+mod once;
 mod pool;
 mod read;
 mod reader;
@@ -41,18 +45,23 @@ mod watch;
 mod write;
 
 pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention};
+pub use codes::{AuthorizationCode, CODE_LIFE, NewGrant, NewPair, REFRESH_LIFE, Redeemed};
 pub use file::OpenError;
 pub use granted::granted_scopes;
+pub use group::WriteQueue;
 pub use import::{Imported, Progress};
+pub use issue::{Installed, NewAccessToken, Shop};
 pub use journal::Position;
+pub use once::{Once, Repeated};
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
 pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
-    NewApp, NewUser, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
-    StoreSummary, Swept, UserStore, UserSummary, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator,
+    InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewUser, OperatorSummary, Page, Prefixes,
+    Revocation, SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, UserStore,
+    UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

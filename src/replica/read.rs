@@ -9,15 +9,15 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::seal::{Sealer, Unsealable};
 use super::uses::Uses;
 use crate::model::{
-    AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, Installation, InstallationId,
-    InstallationStatus, ScopeSet, SecretHash, SessionKey, Store, StoreId, StoreStatus, Timestamp,
-    TokenDigest,
+    AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, CustomerToken, Installation,
+    InstallationId, InstallationStatus, Registration, ScopeSet, SecretHash, SessionKey, Store, StoreId,
+    StoreStatus, Subject, Timestamp, TokenAuth, TokenDigest,
 };
 
 /// The newest generations win when a foreign writer left more than a rotation ever does.
 const STORE: &str = "SELECT store_id, status FROM stores WHERE store_id = ?1";
 const APP: &str = "SELECT a.app_id, a.client_id, a.status, a.session_signing_key, a.allow_ips,
-        s.generation, s.hash, s.expires_at
+        s.generation, s.hash, s.expires_at, a.organization, a.token_auth, a.redirect_uris
     FROM apps a LEFT JOIN app_secrets s ON s.app_id = a.app_id
     WHERE a.client_id = ?1 ORDER BY s.generation DESC LIMIT 16";
 const INSTALLATION: &str = "SELECT i.installation_id, i.app_id, a.client_id, i.store_id, i.scopes, i.status
@@ -25,8 +25,13 @@ const INSTALLATION: &str = "SELECT i.installation_id, i.app_id, a.client_id, i.s
 const INSTALLATION_BY_ID: &str =
     "SELECT i.installation_id, i.app_id, a.client_id, i.store_id, i.scopes, i.status
     FROM installations i JOIN apps a ON a.app_id = i.app_id WHERE i.installation_id = ?1";
-const ACCESS_TOKEN: &str = "SELECT t.app_id, a.client_id, t.store_id, t.scopes, t.expires_at, t.revoked_at
+const ACCESS_TOKEN: &str = "SELECT t.app_id, a.client_id, t.store_id, t.scopes, t.expires_at, t.revoked_at,
+        t.secret_generation, t.subject
     FROM access_tokens t JOIN apps a ON a.app_id = t.app_id WHERE t.token_hash = ?1";
+
+const CUSTOMER_TOKEN: &str = "SELECT 'customer:' || customer, store_id, expires_at, revoked_at
+    FROM customer_tokens WHERE token_hash = ?1";
+const STORE_OF_DOMAIN: &str = "SELECT store_id FROM stores WHERE domain = ?1";
 
 /// Why a look-up has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +58,7 @@ pub(super) fn malformed<E>(table: &'static str, column: &'static str) -> impl Fn
 
 /// Prepares every look-up, so that the first one is no slower and a wrong schema is found at once.
 pub(super) fn prepare_all(conn: &Connection) -> rusqlite::Result<()> {
-    for sql in [STORE, APP, INSTALLATION, INSTALLATION_BY_ID, ACCESS_TOKEN] {
+    for sql in [STORE, APP, INSTALLATION, INSTALLATION_BY_ID, ACCESS_TOKEN, CUSTOMER_TOKEN, STORE_OF_DOMAIN] {
         conn.prepare_cached(sql)?;
     }
     Ok(())
@@ -117,8 +122,18 @@ fn app_row(row: &Row<'_>, sealer: &Sealer) -> Result<App, ReadError> {
         secrets: Box::default(),
         session_key,
         allowed_addresses: AddressList::new(networks),
+        registration: registration(row)?,
         header: HeaderValue::from_str(client_id.as_str()).map_err(malformed("apps", "client_id"))?,
         client_id,
+    })
+}
+
+fn registration(row: &Row<'_>) -> Result<Registration, ReadError> {
+    let token_auth = optional_text(row, 9)?.map(TokenAuth::parse).transpose();
+    Ok(Registration {
+        organization: optional_text(row, 8)?.map(Box::from),
+        token_auth: token_auth.map_err(malformed("apps", "token_auth"))?,
+        redirect_uris: text(row, 10)?.split_ascii_whitespace().map(Box::from).collect(),
     })
 }
 
@@ -188,7 +203,42 @@ fn access_token_row(row: &Row<'_>) -> Result<AccessToken, ReadError> {
         scopes: scopes.transpose().map_err(malformed("access_tokens", "scopes"))?,
         expires_at: Timestamp(row.get(4)?),
         revoked: row.get::<_, Option<i64>>(5)?.is_some(),
+        secret_generation: row.get(6)?,
+        subject: subject(row, 7, "access_tokens")?,
     })
+}
+
+/// The customer token with this digest.
+pub(super) fn customer_token(
+    conn: &Connection,
+    digest: &TokenDigest,
+) -> Result<Option<CustomerToken>, ReadError> {
+    let mut statement = conn.prepare_cached(CUSTOMER_TOKEN)?;
+    let found = statement.query_row([&digest.0[..]], |row| Ok(customer_token_row(row))).optional()?;
+    found.transpose()
+}
+
+fn customer_token_row(row: &Row<'_>) -> Result<CustomerToken, ReadError> {
+    let subject = subject(row, 0, "customer_tokens")?;
+    Ok(CustomerToken {
+        subject: subject.ok_or(()).map_err(malformed("customer_tokens", "customer"))?,
+        store_id: store_id(row, 1, "customer_tokens")?,
+        expires_at: Timestamp(row.get(2)?),
+        revoked: row.get::<_, Option<i64>>(3)?.is_some(),
+    })
+}
+
+/// A store by its domain, in lower case.
+pub(super) fn store_of_domain(conn: &Connection, domain: &str) -> Result<Option<StoreId>, ReadError> {
+    let mut statement = conn.prepare_cached(STORE_OF_DOMAIN)?;
+    let found = statement.query_row([domain], |row| Ok(store_id(row, 0, "stores"))).optional()?;
+    found.transpose()
+}
+
+/// A person as the subject header tells it.
+fn subject(row: &Row<'_>, column: usize, table: &'static str) -> Result<Option<HeaderValue>, ReadError> {
+    let subject = optional_text(row, column)?.map(Subject::parse);
+    Ok(subject.transpose().map_err(malformed(table, "subject"))?.map(Subject::header))
 }
 
 /// A store id as SQLite holds it.
@@ -198,6 +248,10 @@ pub(super) fn signed(id: StoreId) -> i64 {
 
 fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, ReadError> {
     Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
+}
+
+fn optional_text<'row>(row: &'row Row<'_>, column: usize) -> Result<Option<&'row str>, ReadError> {
+    Ok(row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)?)
 }
 
 fn client_id(row: &Row<'_>, column: usize) -> Result<ClientId, ReadError> {

@@ -31,7 +31,8 @@ use super::uses::Uses;
 use crate::cache::Cache;
 use crate::gate::Unavailable;
 use crate::model::{
-    AccessToken, App, AppId, ClientId, Installation, InstallationId, Store, StoreId, TokenDigest,
+    AccessToken, App, AppId, ClientId, CustomerToken, Installation, InstallationId, Store, StoreId,
+    TokenDigest,
 };
 
 /// How a replica is opened.
@@ -91,6 +92,7 @@ pub(super) struct Caches {
     pub(super) installations_by_id: Cache<InstallationId, Installation>,
     pub(super) stores: Cache<StoreId, Store>,
     pub(super) access_tokens: Cache<TokenDigest, AccessToken>,
+    pub(super) customer_tokens: Cache<TokenDigest, CustomerToken>,
 }
 
 /// The records of the platform, as this process reads them.
@@ -149,6 +151,7 @@ impl Replica {
                 installations_by_id: Cache::new(capacity),
                 stores: Cache::new(capacity),
                 access_tokens: Cache::new(capacity),
+                customer_tokens: Cache::new(capacity),
             },
             readers: RwLock::new(Ok(Arc::new(pool))),
             feed: Mutex::new(feed),
@@ -268,6 +271,7 @@ impl Replica {
         self.caches.installations_by_id.clear();
         self.caches.stores.clear();
         self.caches.access_tokens.clear();
+        self.caches.customer_tokens.clear();
     }
 
     fn pool(&self) -> Result<Arc<Pool>, String> {
@@ -328,6 +332,7 @@ impl Replica {
                 self.caches.installations_by_id.drop_key(id);
             }
             Change::Token(digest) => self.caches.access_tokens.drop_key(digest),
+            Change::CustomerToken(digest) => self.caches.customer_tokens.drop_key(digest),
             Change::Everything => self.forget_everything(),
         }
     }

@@ -127,6 +127,25 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// Sees whether a destination can be opened, without making a file, and gives [`Destination::Off`]. Whether
+    /// a file can be made in its folder is not known before it is.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be appended to, or there is no folder for it.
+    pub fn try_open(destination: &Destination) -> io::Result<Self> {
+        if let Destination::File(path) = destination {
+            let opened = std::fs::OpenOptions::new().append(true).open(path);
+            opened.or_else(|error| match (error.kind(), path.parent()) {
+                (io::ErrorKind::NotFound, Some(folder)) => std::fs::File::open(folder),
+                _ => Err(error),
+            })?;
+        }
+        Ok(Self(None))
+    }
+}
+
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.is_some() { "Opened" } else { "Off" })
@@ -221,6 +240,7 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
             Outcome::Forwarded => "forwarded",
             Outcome::Refused => "refused",
             Outcome::Broken => "broken",
+            Outcome::Local => "local",
         },
     );
     line.number(br#","status":"#, record.status.into());
@@ -230,6 +250,19 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
     }
     if let Some(ended) = record.ended {
         line.plain(br#","ended":"#, ended.name());
+    }
+    if let Some(remark) = record.remark {
+        line.plain(br#","endpoint":"#, remark.family);
+        line.plain(br#","action":"#, remark.action);
+        if !remark.code.is_empty() {
+            line.plain(br#","code":"#, remark.code);
+        }
+        if let Some(client_id) = &remark.client_id {
+            line.plain(br#","client_id":"#, client_id.as_str());
+        }
+        if let Some(store_id) = remark.store_id {
+            line.number(br#","store_id":"#, store_id.get());
+        }
     }
     if let Some(kind) = record.kind {
         line.plain(br#","credential":"#, kind.name());
@@ -273,6 +306,7 @@ mod tests {
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
             ended: reason.map(|_| Ending::RequestBody),
+            remark: None,
             status: 200,
             method,
             route: Some(0),
@@ -351,7 +385,13 @@ mod tests {
         push();
         drop(log);
         assert_eq!((lines(&rotated), lines(&file), lines(&other)), (1, 1, 2));
-        assert!(Opened::open(&Destination::File(folder.path().join("no/such"))).is_err());
+        let file = |name: &str| Destination::File(folder.path().join(name));
+        for (name, can) in [("no/such", false), (".", false), ("other.log", true), ("new.log", true)] {
+            assert_eq!(Opened::try_open(&file(name)).is_ok(), can, "{name}");
+            assert!(!folder.path().join("new.log").exists());
+            assert_eq!(Opened::open(&file(name)).is_ok(), can, "{name}");
+            let _ = std::fs::remove_file(folder.path().join("new.log"));
+        }
     }
 
     #[test]

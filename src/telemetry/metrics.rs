@@ -21,6 +21,9 @@ use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 pub struct Metrics {
     registry: Registry,
     forwarded: IntCounter,
+    local: IntCounter,
+    /// By endpoint, action and outcome.
+    endpoints: IntCounterVec,
     broken: IntCounter,
     /// By position in [`Code::ALL`].
     refused: Vec<IntCounter>,
@@ -41,6 +44,7 @@ pub struct Metrics {
     pub tls_reload_failures: IntCounter,
     /// Without a value until TLS is served: an expiry of 0 would raise alarms.
     tls_expiry: IntGaugeVec,
+    admin_calls: IntCounterVec,
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
@@ -123,11 +127,19 @@ impl Metrics {
         let tls_expiry = IntGaugeVec::new(
             Opts::new(
                 "storegate_tls_certificate_expiry_timestamp_seconds",
-                "When the TLS certificate in force expires, in Unix seconds.",
+                "When the TLS certificate in force expires, in Unix seconds, by listener.",
             ),
-            &[],
+            &["listener"],
         )?;
         registry.register(Box::new(tls_expiry.clone()))?;
+        let endpoints = IntCounterVec::new(
+            Opts::new(
+                "storegate_endpoint_requests_total",
+                "Requests to the gateway's own endpoints, by endpoint, action and outcome: ok, or the code of the refusal.",
+            ),
+            &["endpoint", "action", "outcome"],
+        )?;
+        registry.register(Box::new(endpoints.clone()))?;
         let limited_by_route = IntCounterVec::new(
             Opts::new(
                 "storegate_rate_limited_total",
@@ -141,6 +153,18 @@ impl Metrics {
             "Requests and connections for which the server of shared limits failed.",
         )?;
         registry.register(Box::new(shared_limit_failures.clone()))?;
+        let admin_calls = IntCounterVec::new(
+            Opts::new(
+                "storegate_admin_calls_total",
+                "Calls of the admin API, by the code that refusals carry.",
+            ),
+            &["code"],
+        )?;
+        registry.register(Box::new(admin_calls.clone()))?;
+        // There before the first call, so that an increase can be alarmed on.
+        for code in ["", "invalid_token", "forbidden", "rate_limit_exceeded"] {
+            admin_calls.with_label_values(&[code]);
+        }
         let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
         registry.register(Box::new(connections.clone()))?;
         let connections_refused = IntCounter::new(
@@ -175,6 +199,8 @@ impl Metrics {
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
+            local: requests.with_label_values(&["local", ""]),
+            endpoints,
             broken: requests.with_label_values(&["broken", ""]),
             refused: Code::ALL.iter().map(refused).collect(),
             refused_by_reason: Reason::LABELS
@@ -191,6 +217,7 @@ impl Metrics {
             enforcement_delay,
             tls_reload_failures,
             tls_expiry,
+            admin_calls,
             connections,
             connections_refused,
             connections_cut,
@@ -202,10 +229,14 @@ impl Metrics {
         })
     }
 
-    /// The TLS certificate in force expires then.
-    pub fn tls_expires(&self, at: Timestamp) {
-        let no_labels: [&str; 0] = [];
-        self.tls_expiry.with_label_values(&no_labels).set(at.0);
+    /// Counts a call of the admin API; the code is empty where it was carried out.
+    pub fn admin_call(&self, code: &'static str) {
+        self.admin_calls.with_label_values(&[code]).inc();
+    }
+
+    /// The TLS certificate in force at a listener (`public`, `admin`) expires then.
+    pub fn tls_expires(&self, listener: &'static str, at: Timestamp) {
+        self.tls_expiry.with_label_values(&[listener]).set(at.0);
     }
 
     /// The counter of requests past the rate limit on the route with this path.
@@ -257,12 +288,22 @@ impl Metrics {
                 }
             }
             (Outcome::Forwarded, _) => self.forwarded.inc(),
+            (Outcome::Local, _) => self.local(record),
             _ => self.broken.inc(),
         }
         let upstream = record.upstream.unwrap_or(Duration::ZERO);
         self.gateway_time.observe(record.total.saturating_sub(upstream).as_secs_f64());
         if record.upstream.is_some() {
             self.upstream_time.observe(upstream.as_secs_f64());
+        }
+    }
+
+    /// Counts a request to an endpoint of ours. There are few of these labels: none comes from outside.
+    fn local(&self, record: &Record<'_>) {
+        self.local.inc();
+        if let Some(remark) = record.remark {
+            let outcome = if remark.code.is_empty() { "ok" } else { remark.code };
+            self.endpoints.with_label_values(&[remark.family, remark.action, outcome]).inc();
         }
     }
 

@@ -42,6 +42,11 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
+    /// The members, sorted by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
     /// The value of the member of this name.
     pub(super) fn value(&self, name: &str) -> Option<&Value<'a>> {
         let at = self.0.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;

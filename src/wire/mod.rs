@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod authorization;
+pub mod basic;
 mod blank;
 mod class;
 pub mod field;
@@ -14,7 +15,9 @@ pub mod forwarded;
 pub mod head;
 pub mod host;
 mod members;
+pub mod parameters;
 mod percent;
 pub mod query;
 pub mod session_token;
+pub mod shopify_session;
 pub mod target;

@@ -98,25 +98,35 @@ impl<'a> SessionToken<'a> {
     /// [`SessionTokenError`] for every form but the one: base64url with padding or non-zero unused
     /// bits, another `alg`, duplicate names, missing claims, claims of another type.
     pub fn parse(token: &'a [u8]) -> Result<Self, SessionTokenError> {
-        if token.len() > MAX_SESSION_BYTES {
-            return Err(SessionTokenError::Shape);
-        }
-        let mut parts = token.split(|&byte| byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(SessionTokenError::Shape);
-        };
-        if [header, payload, signature].iter().any(|part| part.is_empty()) {
-            return Err(SessionTokenError::Shape);
-        }
-        let mut buffer = [0; MAX_SESSION_BYTES / 4 * 3];
-        check_header(&members(decode(header, &mut buffer)?)?)?;
-        let claims = Claims::read(&members(decode(payload, &mut buffer)?)?)?;
-        let signature = decode(signature, &mut buffer)?;
-        let signature = signature.try_into().map_err(|_| SessionTokenError::SignatureLength)?;
-        Ok(Self { signing_input: &token[..header.len() + 1 + payload.len()], signature, claims })
+        let (signing_input, signature, claims) = compact(token, Claims::read)?;
+        Ok(Self { signing_input, signature, claims })
     }
+}
+
+/// Splits a token, reads its header, and has its claims read: what the signature covers, the signature, and
+/// the claims.
+pub(super) fn compact<T>(
+    token: &[u8],
+    claims: impl FnOnce(&Members<'_>) -> Result<T, SessionTokenError>,
+) -> Result<(&[u8], [u8; 32], T), SessionTokenError> {
+    if token.len() > MAX_SESSION_BYTES {
+        return Err(SessionTokenError::Shape);
+    }
+    let mut parts = token.split(|&byte| byte == b'.');
+    let (Some(header), Some(payload), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(SessionTokenError::Shape);
+    };
+    if [header, payload, signature].iter().any(|part| part.is_empty()) {
+        return Err(SessionTokenError::Shape);
+    }
+    let mut buffer = [0; MAX_SESSION_BYTES / 4 * 3];
+    check_header(&members(decode(header, &mut buffer)?)?)?;
+    let claims = claims(&members(decode(payload, &mut buffer)?)?)?;
+    let signature = decode(signature, &mut buffer)?;
+    let signature = signature.try_into().map_err(|_| SessionTokenError::SignatureLength)?;
+    Ok((&token[..header.len() + 1 + payload.len()], signature, claims))
 }
 
 /// The signed parts are left out: together they are the credential.
@@ -189,7 +199,7 @@ fn id(members: &Members<'_>, name: &'static str) -> Result<i64, SessionTokenErro
     }
 }
 
-fn time(members: &Members<'_>, name: &'static str) -> Result<Timestamp, SessionTokenError> {
+pub(super) fn time(members: &Members<'_>, name: &'static str) -> Result<Timestamp, SessionTokenError> {
     Ok(Timestamp(number(members, name)?.cast_signed())) // below 2^53
 }
 
@@ -204,7 +214,7 @@ fn number(members: &Members<'_>, name: &'static str) -> Result<u64, SessionToken
     number.filter(|&n| n <= StoreId::MAX).ok_or(SessionTokenError::WrongClaim(name))
 }
 
-fn is_plain_number(digits: &str) -> bool {
+pub(super) fn is_plain_number(digits: &str) -> bool {
     !digits.is_empty()
         && digits.bytes().all(|byte| byte.is_ascii_digit())
         && (digits == "0" || !digits.starts_with('0'))

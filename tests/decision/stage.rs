@@ -66,6 +66,7 @@ impl Stage {
             access_token_prefix: "sx_at_".into(),
             trusted_proxies: AddressList::default(),
             limits: HeadLimits { bytes: 16_384, fields: 64 },
+            customer_scopes: Default::default(),
             proof_key: ProofKey::random().unwrap(),
         };
         change(&mut settings);
@@ -245,6 +246,7 @@ fn route((path, methods, auth): &RouteSpec) -> Route {
                 Access::Credentials(kinds, ScopeRules { read: scopes(read), write: scopes(write) })
             }
         },
+        platform: Default::default(),
         upstream: 0,
     }
 }

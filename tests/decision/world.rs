@@ -7,9 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use http::HeaderValue;
 use storegate::gate::{Directory, Unavailable};
 use storegate::model::{
-    AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, Installation, InstallationId,
-    InstallationStatus, ScopeSet, SecretHash, SessionKey, Store, StoreId, StoreStatus, Timestamp,
-    TokenDigest,
+    AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, CustomerToken, Installation,
+    InstallationId, InstallationStatus, ScopeSet, SecretHash, SessionKey, Store, StoreId, StoreStatus,
+    Timestamp, TokenDigest,
 };
 
 /// The time of every decision, unless a row says otherwise.
@@ -223,6 +223,8 @@ impl Records {
                 scopes: spec.scopes.as_ref().map(|scopes| ScopeSet::parse(scopes).unwrap()),
                 expires_at: Timestamp(spec.expires_at),
                 revoked: spec.revoked,
+                secret_generation: None,
+                subject: None,
             };
             records.tokens.insert(TokenDigest::of(spec.text.as_bytes()), Arc::new(token));
         }
@@ -274,6 +276,14 @@ impl Directory for Records {
     fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {
         self.ask(false, self.tokens.get(digest))
     }
+
+    fn customer_token(&self, _: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable> {
+        panic!("no route of these speaks a dialect that has them")
+    }
+
+    fn store_of_domain(&self, _: &str) -> Result<Option<StoreId>, Unavailable> {
+        panic!("no route of these speaks a dialect that has them")
+    }
 }
 
 fn app_record(spec: &AppSpec) -> App {
@@ -292,6 +302,7 @@ fn app_record(spec: &AppSpec) -> App {
             .collect(),
         session_key: spec.signing_key.as_deref().map(SessionKey::new),
         allowed_addresses: AddressList::new(networks),
+        registration: Default::default(),
         header: HeaderValue::from_str(&spec.client_id).unwrap(),
     }
 }

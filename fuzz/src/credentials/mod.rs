@@ -256,7 +256,13 @@ static GATE: LazyLock<Gate> = LazyLock::new(|| {
             |list: &[&str]| list.iter().map(|text| ScopeTemplate::parse(text, &names).unwrap()).collect();
         Access::Credentials(kinds, ScopeRules { read: scopes(read), write: scopes(write) })
     };
-    let route = |path: &str, access| Route { pattern: path.into(), methods: None, access, upstream: 0 };
+    let route = |path: &str, access| Route {
+        pattern: path.into(),
+        methods: None,
+        access,
+        platform: Default::default(),
+        upstream: 0,
+    };
     let orders = "/api/apps/v1/{resource}/{*rest}";
     let routes = vec![
         route(orders, credentials(orders, &["read:{resource}"], &["write:{resource}"])),
@@ -271,6 +277,7 @@ static GATE: LazyLock<Gate> = LazyLock::new(|| {
         access_token_prefix: "sx_at_".into(),
         trusted_proxies: AddressList::new(vec![trusted]),
         limits: HeadLimits { bytes: 16_384, fields: 64 },
+        customer_scopes: Default::default(),
         proof_key: ProofKey::random().unwrap(),
     })
 });

@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock};
 use http::HeaderValue;
 use storegate::gate::{Directory, Unavailable};
 use storegate::model::{
-    AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, Installation, InstallationId,
-    InstallationStatus, ScopeSet, SecretHash, SessionKey, Store, StoreId, StoreStatus, Timestamp,
-    TokenDigest,
+    AccessToken, AddressList, App, AppId, AppSecret, AppStatus, ClientId, CustomerToken, Installation,
+    InstallationId, InstallationStatus, ScopeSet, SecretHash, SessionKey, Store, StoreId, StoreStatus,
+    Timestamp, TokenDigest,
 };
 use storegate::wire::session_token::{Claims, mint};
 
@@ -118,8 +118,18 @@ impl Directory for Platform {
                 scopes: (number == 1).then(|| ScopeSet::parse("read:orders read:billing").unwrap()),
                 expires_at: if number == 3 { NOW } else { NOW.plus(3600) },
                 revoked: number == 2,
+                secret_generation: None,
+                subject: None,
             })
         }))
+    }
+
+    fn customer_token(&self, _: &TokenDigest) -> Result<Option<Arc<CustomerToken>>, Unavailable> {
+        panic!("no route of these speaks a dialect that has them")
+    }
+
+    fn store_of_domain(&self, _: &str) -> Result<Option<StoreId>, Unavailable> {
+        panic!("no route of these speaks a dialect that has them")
     }
 }
 
@@ -131,6 +141,7 @@ fn app(id: &str, number: i64, secret: SecretHash, key: Option<SessionKey>, fence
         secrets: [AppSecret::new(1, secret, None)].into(),
         session_key: key,
         allowed_addresses: fence,
+        registration: Default::default(),
         header: HeaderValue::from_str(id).unwrap(),
     }
 }

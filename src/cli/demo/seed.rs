@@ -37,6 +37,8 @@ pub(super) fn seed(config: &Path) -> Result<Seeded, Failure> {
         client_secret: None,
         organization: None,
         allow: Vec::new(),
+        token_auth: None,
+        redirect_uris: Vec::new(),
     };
     let app = settle(writer.create_app(new).map_err(Failure::failed)?)?;
     for id in [open, suspended] {

@@ -139,8 +139,9 @@ impl Known {
 fn insert_app(tx: &Transaction<'_>, sealer: &Sealer, app: &App) -> Result<i64, Halt> {
     let key = app.session_signing_key.as_ref();
     let sealed = key.map(|key| sealer.seal(app.client_id.as_str(), key.expose())).transpose()?;
-    let inserted =
-        tx.prepare_cached("INSERT INTO apps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(params![
+    let inserted = tx
+        .prepare_cached("INSERT INTO apps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL, '')")?
+        .execute(params![
             app.app_id,
             app.client_id.as_str(),
             app.name.as_deref().unwrap_or_default(),

@@ -165,9 +165,9 @@ impl<'tx> Put<'tx> {
         let fresh = any.is_none();
         // Not an upsert: that would run the insert trigger, and so journal a token that did not change.
         let insert = tx.prepare(if fresh {
-            "INSERT INTO access_tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            "INSERT INTO access_tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, NULL, NULL)"
         } else {
-            "INSERT INTO access_tokens SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+            "INSERT INTO access_tokens SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, NULL, NULL
              WHERE NOT EXISTS (SELECT 1 FROM access_tokens WHERE token_hash = ?1)"
         })?;
         let update = tx.prepare(

@@ -82,7 +82,8 @@ fn every_change_leaves_one_entry_and_no_secret() {
             Box::new(|w| none(w.set_store_status(store(22), StoreStatus::Active)))
         }),
         ("create_app", Action::CreateApp, "app:sx_app_2".into(), {
-            let new = NewApp { client_secret: Some(own.clone()), ..new_app("sx_app_2") };
+            let redirect_uris = vec!["https://app.example/back".to_owned()];
+            let new = NewApp { client_secret: Some(own.clone()), redirect_uris, ..new_app("sx_app_2") };
             Box::new(|w| {
                 let made = done(w.create_app(new));
                 vec![made.client_secret, made.session_signing_key]
@@ -142,6 +143,16 @@ fn every_change_leaves_one_entry_and_no_secret() {
         }),
         ("join_store", Action::JoinStore, "merchant:7".into(), {
             Box::new(|w| none(w.join_store(users::subject("merchant:7"), store(22), "staff")))
+        }),
+        ("mint_code", Action::MintCode, "app:sx_app_2".into(), {
+            let grant = NewGrant {
+                client_id: client("sx_app_2"),
+                store_id: store(22),
+                merchant: users::subject("merchant:7"),
+                scopes: scopes("read:orders"),
+                redirect_uri: "https://app.example/back".into(),
+            };
+            Box::new(move |w| vec![done(w.mint_code(&grant)).code])
         }),
         ("set_password", Action::SetPassword, "merchant:7".into(), {
             Box::new(|w| {
@@ -211,8 +222,8 @@ fn only_upkeep_is_not_recorded() {
     }
     upkeep.sort_unstable();
     transactions.sort_unstable();
-    // In mod.rs it is what records the rest.
-    assert_eq!(upkeep, ["audit.rs", "mod.rs", "tokens.rs", "uses.rs"]);
+    // In mod.rs it is what records the rest; in group.rs it is what clients do at token endpoints.
+    assert_eq!(upkeep, ["audit.rs", "group.rs", "mod.rs", "once.rs", "once.rs", "tokens.rs", "uses.rs"]);
     assert_eq!(transactions, ["mod.rs", "schema.rs", "seal.rs"]);
 }
 

@@ -40,7 +40,8 @@ fn a_malformed_row_is_unavailable() {
     ];
     for (sql, look_ups) in rows {
         let fixture = Fixture::new();
-        let insert = "INSERT INTO access_tokens VALUES (zeroblob(32), 1, 22, NULL, 9, NULL, 0)";
+        let insert =
+            "INSERT INTO access_tokens VALUES (zeroblob(32), 1, 22, NULL, 9, NULL, 0, NULL, NULL, NULL)";
         fixture.stranger().execute(insert, []).unwrap();
         let replica = fixture.replica();
         for look_up in [app, shop, pair, number, token] {

@@ -106,7 +106,7 @@ fn a_foreign_replace_of_a_cached_row_is_seen() {
     assert!(!replica.access_token(&digest).unwrap().unwrap().revoked);
     let replace =
         "INSERT OR REPLACE INTO access_tokens SELECT token_hash, app_id, store_id, scopes, expires_at, 1,
-        created_at FROM access_tokens";
+        created_at, NULL, NULL, NULL FROM access_tokens";
     fixture.stranger().execute(replace, []).unwrap();
     let before = replica.position();
     assert!(replica.catch_up().unwrap() > before);

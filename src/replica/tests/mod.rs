@@ -6,6 +6,7 @@ mod failure;
 mod freshness;
 mod housekeeping;
 mod importing;
+mod once;
 mod operators;
 mod stress;
 mod users;
@@ -85,6 +86,8 @@ fn new_app(client_id: &str) -> NewApp {
         client_secret: None,
         organization: None,
         allow: Vec::new(),
+        token_auth: None,
+        redirect_uris: Vec::new(),
     }
 }
 

@@ -336,6 +336,7 @@ fn gate() -> Gate {
         pattern: "/orders".into(),
         methods: None,
         access: Access::Credentials(Kinds::all(), ScopeRules::default()),
+        platform: Default::default(),
         upstream: 0,
     };
     Gate::new(GateSettings {
@@ -344,6 +345,7 @@ fn gate() -> Gate {
         access_token_prefix: "sx_at_".into(),
         trusted_proxies: AddressList::default(),
         limits: HeadLimits { bytes: 16_384, fields: 64 },
+        customer_scopes: Default::default(),
         proof_key: ProofKey::random().unwrap(),
     })
 }

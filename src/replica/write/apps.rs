@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Committed, Halt, Page, WriteError, Writer, app_id, checked_name, checked_organization, checked_secret,
 };
-use crate::model::{AppStatus, ClientId, ScopeSet, Secret, SecretHash, Timestamp};
+use crate::model::{AppStatus, ClientId, ScopeSet, Secret, SecretHash, Timestamp, TokenAuth};
 use crate::replica::audit::{Action, Deed};
 
 /// What an app is made from.
@@ -26,6 +26,10 @@ pub struct NewApp {
     pub organization: Option<String>,
     /// The networks from which it may call; empty: from anywhere.
     pub allow: Vec<IpNet>,
+    /// The only way in which it may authenticate at token endpoints; `None`: either.
+    pub token_auth: Option<TokenAuth>,
+    /// Where the browser may be sent with an authorization code.
+    pub redirect_uris: Vec<String>,
 }
 
 /// A new app. The secrets are shown once and cannot be read back.
@@ -128,6 +132,7 @@ impl Writer {
         let name = checked_name("the app's name", &new.name)?;
         let organization = new.organization.as_deref().map(checked_organization).transpose()?;
         new.client_secret.iter().try_for_each(|secret| checked_secret("the client secret", secret))?;
+        let redirect_uris = stored_redirect_uris(&new.redirect_uris)?;
         let networks = stored_networks(&new.allow)?;
         let deed = |made: &CreatedApp| {
             let deed = subject(Action::CreateApp, &made.client_id).with("app_id", made.app_id);
@@ -145,8 +150,20 @@ impl Writer {
             let sealed = sealer.seal(client_id.as_str(), session_signing_key.expose())?;
             let now = Timestamp::now().0;
             tx.execute(
-                "INSERT INTO apps VALUES (NULL, ?1, ?2, ?3, ?4, 'enabled', ?5, ?6, ?7)",
-                params![client_id.as_str(), name, organization, new.scopes.as_str(), sealed, networks, now],
+                "INSERT INTO apps (client_id, name, organization, scopes, status, session_signing_key, allow_ips,
+                    created_at, token_auth, redirect_uris)
+                 VALUES (?1, ?2, ?3, ?4, 'enabled', ?5, ?6, ?7, ?8, ?9)",
+                params![
+                    client_id.as_str(),
+                    name,
+                    organization,
+                    new.scopes.as_str(),
+                    sealed,
+                    networks,
+                    now,
+                    new.token_auth.map(TokenAuth::name),
+                    redirect_uris,
+                ],
             )?;
             let app_id = tx.last_insert_rowid();
             let hash = SecretHash::sha256_of(client_secret.expose()).to_stored();
@@ -244,6 +261,31 @@ pub(in crate::replica) fn stored_networks(networks: &[IpNet]) -> Result<String, 
         return Err(WriteError::malformed("the address list", format!("at most {MAX_NETWORKS} networks")));
     }
     Ok(networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// The most redirect URIs of an app.
+const MAX_REDIRECT_URIS: usize = 32;
+
+/// The column `apps.redirect_uris`.
+fn stored_redirect_uris(uris: &[String]) -> Result<String, WriteError> {
+    let is_fine = |uri: &String| {
+        let after_scheme = uri.split_once("://").filter(|(scheme, _)| {
+            !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        });
+        uri.len() <= 2000
+            && uri.bytes().all(|b| b.is_ascii_graphic())
+            && !uri.contains('#')
+            && after_scheme.is_some_and(|(_, rest)| !rest.is_empty())
+    };
+    if uris.len() > MAX_REDIRECT_URIS || !uris.iter().all(is_fine) {
+        return Err(WriteError::malformed(
+            "the redirect URI",
+            format!(
+                "at most {MAX_REDIRECT_URIS} absolute URIs of 2000 bytes, without blanks and fragment (RFC 6749 section 3.1.2)"
+            ),
+        ));
+    }
+    Ok(uris.join(" "))
 }
 
 /// What is done to an app.

@@ -32,6 +32,7 @@ pub(super) fn app(number: i64) -> Arc<App> {
         secrets: Box::default(),
         session_key: None,
         allowed_addresses: AddressList::default(),
+        registration: Default::default(),
     })
 }
 
