@@ -58,8 +58,11 @@ fn calls_are_told_by_app_and_store_and_survive_a_restart() {
     assert_eq!(rows.len(), 3, "{rows:?}");
 
     let token = std::fs::read_to_string(gateway.place.path("admin.token")).unwrap();
-    let lines = [format!("Authorization: Bearer {}", token.trim())];
-    let by_api = common::ask(gateway.admin, common::request("GET /admin/v1/usage?since=0", &lines)).json();
+    let head = format!(
+        "GET /admin/v1/usage?since=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        token.trim()
+    );
+    let by_api = common::ask(gateway.admin, head).json();
     let by_command = gateway.place.json(&["usage"]);
     assert_eq!(by_api["rows"].as_array().unwrap().len(), 3, "{by_api}");
     for (one, other) in by_api["rows"].as_array().unwrap().iter().zip(by_command["rows"].as_array().unwrap())
