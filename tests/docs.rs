@@ -85,13 +85,16 @@ fn every_metric_is_described() {
 
 #[test]
 fn the_example_configuration_is_accepted() {
-    let readme = read("README.md");
-    let examples = blocks(&readme, "toml");
-    assert!(!examples.is_empty(), "README.md shows no configuration");
-    for example in examples {
-        match Config::parse(example, "gateway.toml") {
-            Ok((_, warnings)) => assert_eq!(warnings.len(), 0, "{warnings:?}"),
-            Err(problems) => panic!("{problems}"),
+    // Those of docs/configuration.md need an environment.
+    for name in ["README.md", "docs/deploy.md"] {
+        let text = read(name);
+        let examples = blocks(&text, "toml");
+        assert!(!examples.is_empty(), "{name} shows no configuration");
+        for example in examples {
+            match Config::parse(example, "gateway.toml") {
+                Ok((_, warnings)) => assert_eq!(warnings.len(), 0, "{name}: {warnings:?}"),
+                Err(problems) => panic!("{name}: {problems}"),
+            }
         }
     }
 }

@@ -30,6 +30,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["replica"]),
     ("utoipa", &["admin"]),
     ("hyper", &["admin"]),
+    ("rustix", &["app"]),
+    ("listenfd", &["app"]),
+    ("sd_notify", &["app"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

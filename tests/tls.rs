@@ -33,5 +33,7 @@ mod secure;
 mod server;
 #[path = "tls/slow.rs"]
 mod slow;
+#[path = "tls/takeover.rs"]
+mod takeover;
 #[path = "tls/upstreams.rs"]
 mod upstreams;

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -39,13 +39,23 @@ const LAST_ANSWER: Duration = Duration::from_secs(30);
 /// Pause after the system had no file descriptor for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until it is dropped, and its connections with it.
-pub async fn serve(listener: TcpListener, tls: Option<AdminHandshake>, router: Router) {
+/// Serves `router` until it is dropped, and its connections with it. Once it `ends`, no more connections are
+/// accepted.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<AdminHandshake>,
+    router: Router,
+    mut ends: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(PLACES));
     let mut connections = JoinSet::new();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = ends.wait_for(|ends| *ends) => break,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Of a connection that is gone already, or for want of descriptors.
@@ -62,6 +72,8 @@ pub async fn serve(listener: TcpListener, tls: Option<AdminHandshake>, router: R
         });
         while connections.try_join_next().is_some() {}
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 fn is_of_a_connection(error: &io::Error) -> bool {

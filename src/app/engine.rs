@@ -21,9 +21,9 @@ pub(super) struct EngineBuilder {
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Arc<AccessLog>,
     pub(super) recent: Arc<Recent>,
-    pub(super) usage: Option<Arc<Usage>>,
     /// What token endpoints work with.
     pub(super) authority: Arc<Authority>,
+    pub(super) usage: Option<Arc<Usage>>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }

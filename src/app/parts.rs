@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::tls::RootCertStore;
 
@@ -44,8 +45,13 @@ pub(super) struct Parts {
     pub(super) in_flight: Arc<InFlight>,
 }
 
-/// `handshake` is what TLS is spoken with, if it is.
-pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Result<Parts, StartError> {
+/// Builds the parts. `handshake` is what TLS is spoken with, if it is; `closing` closes the connections that
+/// wait for a request.
+pub(super) async fn build(
+    config: Config,
+    handshake: Option<Handshake>,
+    closing: ShutdownWatch,
+) -> Result<Parts, StartError> {
     let replica = Replica::open(
         &config.replica.path,
         replica::Options {
@@ -81,7 +87,7 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
     let usage = start_usage(&config, &replica)?;
-    let builder = EngineBuilder { proof_key, metrics, access_log, recent, usage, authority, no_authorities };
+    let builder = EngineBuilder { proof_key, metrics, access_log, recent, authority, usage, no_authorities };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
@@ -111,6 +117,7 @@ pub(super) async fn build(config: Config, handshake: Option<Handshake>) -> Resul
             places: Arc::clone(&places),
             request_ids,
             endings: Arc::clone(&endings),
+            closing,
         },
     );
     let checker = Checker::new(conf);

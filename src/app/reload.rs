@@ -17,6 +17,7 @@ use super::StartError;
 use super::engine::EngineBuilder;
 use super::parts;
 use super::replay::replay;
+use super::supervisor::{self, News};
 use crate::admin::{ReloadReport, ReloadRequest, ReloadResult, Replayed};
 use crate::config::{self, Config, Severity};
 use crate::limits::Places;
@@ -154,10 +155,19 @@ impl Reloader {
         let reloader = Arc::clone(&self);
         let tried = tokio::spawn(async move {
             let mut tried = reloader.tried.lock().await;
-            match request.dry_run {
-                true => reloader.look_ahead(&request).await,
-                false => reloader.attempt(&mut tried, why, request.max_changed).await,
+            if request.dry_run {
+                return reloader.look_ahead(&request).await;
             }
+            supervisor::tell(News::Reloading).await;
+            let report = reloader.attempt(&mut tried, why, request.max_changed).await;
+            let status = match report.result {
+                ReloadResult::Refused => {
+                    "a changed configuration was refused (see the log); the one before is in force"
+                }
+                _ => "a changed configuration is in force",
+            };
+            supervisor::tell(News::Ready(status.to_owned())).await;
+            report
         });
         let report = match tried.await {
             Ok(report) => report,

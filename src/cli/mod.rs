@@ -6,6 +6,7 @@ mod audit;
 mod change;
 mod check;
 mod code;
+mod completions;
 mod config;
 mod demo;
 mod errors;
@@ -16,6 +17,7 @@ mod import;
 mod input;
 mod install;
 mod list;
+mod man;
 mod openapi;
 mod operator;
 mod output;
@@ -66,7 +68,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT; prints one line `ready` when requests are accepted
-    Run,
+    Run(run::Arguments),
     /// Try it: a sample store API behind a gateway, with seeded credentials
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
@@ -117,6 +119,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Tell the same of a request that was decided lately, by its id
     Why(why::Arguments),
+    /// Print the completion script of a shell: bash, zsh, fish, elvish or powershell
+    Completions(completions::Arguments),
+    /// Write the man pages of all commands to a folder
+    Man(man::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -132,7 +138,7 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
     let config = &*arguments.config;
     match arguments.command {
-        Command::Run => run::run(config),
+        Command::Run(run) => run.run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
         Command::Reload(reload) => reload.run(config, output),
@@ -154,5 +160,10 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
         Command::Why(why) => why.run(config, output),
+        Command::Completions(completions) => {
+            completions.run();
+            Ok(())
+        }
+        Command::Man(man) => man.run(output),
     }
 }

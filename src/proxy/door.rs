@@ -76,6 +76,9 @@ pub struct DoorParts {
     pub request_ids: Arc<RequestIds>,
     /// Counts what is ended for slowness.
     pub endings: Arc<Endings>,
+    /// When it becomes true, connections that wait for a request are closed. With a shutdown alone they have one
+    /// more, and are told that it is the last.
+    pub closing: ShutdownWatch,
 }
 
 /// The door, in front of an HTTP application.
@@ -162,7 +165,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         let mut patience = limits.header_timeout;
         let mut alarm = Alarm::default();
         loop {
-            let head = match self.receive(&mut stream, patience, &mut alarm, shutdown).await {
+            let head = match self.receive(&mut stream, patience, &mut alarm).await {
                 Ok(head) => head,
                 Err(NoHead::Gone) => return,
                 Err(NoHead::Refused(reason)) => return self.refuse(stream, address, reason).await,
@@ -191,14 +194,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         stream: &mut Stream,
         patience: Duration,
         alarm: &mut Alarm,
-        shutdown: &ShutdownWatch,
     ) -> Result<BytesMut, NoHead> {
-        let mut stopping = shutdown.clone();
+        let mut closing = self.parts.closing.clone();
         let first = tokio::select! {
-            biased; // what was sent before the shutdown is served
+            biased; // what was sent before is served
             read = first_read(stream) => read,
             () = alarm.rings(Deadline::now() + patience) => return Err(NoHead::Gone),
-            _ = stopping.wait_for(|stopping| *stopping) => return Err(NoHead::Gone),
+            _ = closing.wait_for(|closing| *closing) => return Err(NoHead::Gone),
         };
         let mut bytes = match first {
             Ok(bytes) if !bytes.is_empty() => bytes,

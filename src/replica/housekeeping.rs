@@ -96,6 +96,8 @@ pub(super) struct Walk {
     /// Held from the first step to the last, so that a step prepares nothing.
     writer: Option<Writer>,
     from: Option<TokenDigest>,
+    /// Whether the access tokens are done, and the rest is looked at.
+    is_at_rest: bool,
 }
 
 /// How far a walk came.
@@ -108,14 +110,21 @@ pub(super) enum Walked {
 }
 
 impl Walk {
-    /// Removes those of the next tokens that expired an hour before `now` or earlier. After an error
-    /// the walk goes on where it was.
+    /// Removes those of the next tokens that expired an hour before `now` or earlier; at the end also
+    /// customer tokens, codes, refresh tokens and the grants that none is left of. After an error the walk
+    /// goes on where it was.
     pub(super) fn step(&mut self, replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
         // Taken: after an error or the end the file may be another one the next time.
         let mut writer = self.writer.take().map_or_else(|| replica.keeper(), Ok)?;
-        self.from = writer.sweep_expired(self.from, STEP, now.plus(-KEPT_EXPIRED))?.next;
-        if self.from.is_none() {
-            return Ok(Walked::All);
+        let before = now.plus(-KEPT_EXPIRED);
+        if self.is_at_rest {
+            if writer.sweep_grants(STEP, before)? == 0 {
+                self.is_at_rest = false;
+                return Ok(Walked::All);
+            }
+        } else {
+            self.from = writer.sweep_expired(self.from, STEP, before)?.next;
+            self.is_at_rest = self.from.is_none();
         }
         self.writer = Some(writer);
         Ok(Walked::Part)

@@ -299,6 +299,7 @@ CREATE TABLE app_codes (
     grant_id INTEGER REFERENCES app_grants
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX app_codes_by_expiry ON app_codes (expires_at);
+CREATE INDEX app_codes_by_grant ON app_codes (grant_id) WHERE grant_id IS NOT NULL;
 
 CREATE TABLE app_refresh_tokens (
     token_hash BLOB PRIMARY KEY NOT NULL CHECK (length(token_hash) = 32),

@@ -6,6 +6,7 @@ mod failure;
 mod freshness;
 mod housekeeping;
 mod importing;
+mod issuing;
 mod once;
 mod operators;
 mod stress;
