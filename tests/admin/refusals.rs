@@ -8,7 +8,7 @@ use crate::common::{Client, Gateway, Settings, ask};
 use crate::{admin, call, operator_with};
 
 /// A call of each kind with the permission that it needs, and another call that needs the same.
-const CALLS: [(&str, &str, &str); 20] = [
+const CALLS: [(&str, &str, &str); 21] = [
     ("GET /admin/v1/stores", "", "stores__view_stores"),
     ("GET /admin/v1/stores/22", "", "stores__view_stores"),
     ("POST /admin/v1/stores", r#"{"store_id":77}"#, "stores__manage_stores"),
