@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,28 @@ fn the_page_of_errors_is_the_catalogue() {
         read("docs/errors.md") == markdown(),
         "docs/errors.md is not what `storegate errors --markdown` prints"
     );
+}
+
+/// The metrics that a text names, without what a histogram adds to its name.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+    let names = text.split(|c: char| !is_part(c)).filter(|name| name.starts_with("storegate_"));
+    names.map(|name| name.strip_suffix("_bucket").unwrap_or(name).to_owned()).collect()
+}
+
+/// README.md describes every metric that there is (see below), and these name no other.
+#[test]
+fn dashboard_and_alerts_name_metrics_that_exist() {
+    let described = metrics_in(&read("README.md"));
+    for (file, least) in [("docs/alerts.yml", 12), ("docs/grafana-dashboard.json", 20)] {
+        let text = read(file);
+        let named = metrics_in(&text);
+        assert!(named.len() >= least, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&described).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(&read("docs/grafana-dashboard.json")).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 10);
 }
 
 #[test]
