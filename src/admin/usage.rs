@@ -33,6 +33,7 @@ pub(super) struct Which {
     /// Only of this store.
     store_id: Option<u64>,
     /// Each period of this length (UTC) by itself; all together by default.
+    #[param(inline)]
     by: Option<By>,
     /// Unix seconds: not before the period in which this lies; 24 hours ago by default.
     since: Option<i64>,
