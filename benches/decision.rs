@@ -19,6 +19,7 @@ use storegate::hasher::{Hasher, Verdict};
 use storegate::model::{AddressList, InstallationId, ProofKey, StoreId, Timestamp};
 use storegate::proxy::{Asked, Outcome, Record, Recorder};
 use storegate::telemetry::{AccessLog, Destination, Metrics, Opened, Recent, RouteName, Telemetry};
+use storegate::usage::{Alerts, Settings, Usage, Watch};
 
 #[allow(dead_code)] // the tests use more of it
 #[path = "../tests/decision/request.rs"]
@@ -105,19 +106,28 @@ fn decisions(criterion: &mut Criterion) {
     }
 }
 
-/// What the record of a forwarded request costs: metrics, and the place in memory where there is one.
+/// What the record of a forwarded request costs its thread: metrics, the place in memory where there is one, the
+/// sample for usage. Nothing of what a bench records is paced, so that samples are dropped when their buffer is full.
 fn records(criterion: &mut Criterion) {
     let platform = Records::new(&Platform::usual());
     let (app, store) = (platform.app(APP).unwrap(), platform.store(StoreId::new(22).unwrap()).unwrap());
     let (id, scopes) =
         (HeaderValue::from_static("e2445e9fd847788cc8035a926023d988"), app.as_ref().unwrap().header.clone());
-    for (name, most) in [("record/metrics", 0), ("record/metrics_and_memory", 4096)] {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [
+        ("record/metrics", 0, false),
+        ("record/metrics_and_memory", 4096, false),
+        ("record/metrics_memory_and_usage", 4096, true),
+    ];
+    for (name, most, counts) in rows {
+        let usage = counts.then(|| Arc::new(usage(folder.path())));
         let access_log = AccessLog::start(Opened::open(&Destination::Off).unwrap()).unwrap();
         let route = RouteName { pattern: "/api/apps/v1/{resource}/{*rest}".into(), upstream: "api".into() };
         let telemetry = Telemetry::new(
             Arc::new(Metrics::new().unwrap()),
             Arc::new(access_log),
             Arc::new(Recent::new(most)),
+            usage,
             std::iter::once((route, false)),
         );
         let record = || Record {
@@ -128,7 +138,7 @@ fn records(criterion: &mut Criterion) {
             method: &http::Method::GET,
             route: Some(0),
             kind: Some(Kind::ClientCredentials),
-            app: app.as_deref(),
+            app: app.as_ref(),
             store: store.as_deref(),
             caller: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             total: Duration::from_micros(700),
@@ -150,6 +160,14 @@ fn records(criterion: &mut Criterion) {
         };
         criterion.bench_function(name, |bencher| bencher.iter(|| telemetry.record(black_box(&record()))));
     }
+}
+
+/// As a gateway counts by default.
+fn usage(folder: &std::path::Path) -> Usage {
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let settings = Settings { minutes: days(1), hours: days(30), days: days(400), pairs: 1000, top: 50 };
+    let watch = Watch { learning: 86_400, factor: 5.0, calls: 100 };
+    Usage::start(folder.join("usage.db"), settings, Alerts { watch, webhook: None }).unwrap()
 }
 
 criterion_group!(benches, decisions, records);

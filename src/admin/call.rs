@@ -134,9 +134,18 @@ impl Call {
         permission: Permission,
         body: impl FnOnce(&mut Writer) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
+        let actor = self.actor.clone();
+        self.see(permission, move |control| body(&mut control.writer(actor)?)).await
+    }
+
+    /// Looks at what is not of the replica, for a caller with this permission.
+    pub(super) async fn see<T: Send + 'static>(
+        self,
+        permission: Permission,
+        body: impl FnOnce(&Control) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
         self.needs(permission)?;
-        let Self { control, actor, .. } = self;
-        work(control, move |control| body(&mut control.writer(actor)?)).await
+        work(self.control, body).await
     }
 
     /// Changes something that is the same however often it is done.

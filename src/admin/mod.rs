@@ -21,6 +21,7 @@ mod reload;
 mod stores;
 mod token_file;
 mod tokens;
+mod usage;
 mod why;
 mod words;
 
@@ -37,6 +38,7 @@ use utoipa_axum::routes;
 use crate::limits::{FailureBudgets, FailureSettings, Rate};
 use crate::replica::{Actor, Prefixes, Replica, Writer};
 use crate::telemetry::{Decision, Metrics};
+use crate::usage::{FileError, Filter, Report};
 pub use listener::serve;
 use refused::Refused;
 pub use reload::{Change, ReloadReport, ReloadRequest, ReloadResult, Replayed};
@@ -70,6 +72,9 @@ pub trait Status: Send + Sync + 'static {
 
     /// The last decision on the request with this id, if it is kept.
     fn decision(&self, request_id: &str) -> Option<Decision>;
+
+    /// Who calls how much. Reads a file.
+    fn usage(&self, filter: &Filter) -> Result<Report, FileError>;
 }
 
 /// What the handlers work with.
@@ -139,6 +144,7 @@ fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(operators::show, operators::remove))
         .routes(routes!(operators::set_permissions))
         .routes(routes!(audit::list))
+        .routes(routes!(usage::show))
         .routes(routes!(reload::reload))
         .routes(routes!(why::decision))
 }

@@ -24,6 +24,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
         (name = "installations", description = "Apps in stores."),
         (name = "tokens", description = "Access tokens."),
         (name = "operators", description = "Who may use this API."),
+        (name = "usage", description = "Who calls how much."),
         (name = "audit", description = "Who changed what."),
         (name = "platform", description = "Calls that the platform's own dashboard makes."),
         (name = "health", description = "Whether the gateway works."),

@@ -31,6 +31,7 @@ use crate::limits::Places;
 use crate::model::Timestamp;
 use crate::proxy::InFlight;
 use crate::replica::{Replica, Watch};
+use crate::usage;
 
 /// What is read ahead of a TLS connection, in bytes: about a record. In clear nothing is, since whoever reads
 /// has a buffer. Pingora's 64 KiB were most of what an idle connection cost.
@@ -108,6 +109,7 @@ impl Gateway {
         let admin_tls = config.admin.tls.as_ref().map(ListenerTls::read_admin).transpose()?;
         // The commands speak no TLS. They are told this address by the socket beside the replica.
         let for_commands = admin_tls.as_ref().map(|_| free_port()).transpose()?;
+        let counts = config.usage.settings.clone();
         let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
         let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
@@ -160,7 +162,9 @@ impl Gateway {
         });
         let reloads = tokio::spawn(Arc::clone(&reloader).watch(hangup));
         let draining = Arc::new(AtomicBool::new(false));
+        let usage = (usage::path(replica.path()), counts);
         let status = parts::Status {
+            usage,
             replica: Arc::clone(&replica),
             metrics,
             in_flight: Arc::clone(&in_flight),

@@ -1,6 +1,7 @@
 //! The parts of a gateway, each built from its section of the configuration.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::config::{self, Config};
 use crate::hasher::Hasher;
 use crate::idp::Provider;
 use crate::limits::Places;
-use crate::model::ProofKey;
+use crate::model::{ProofKey, Timestamp};
 use crate::oauth::Authority;
 use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
@@ -194,6 +195,8 @@ pub(super) struct Status {
     pub(super) reloader: Arc<Reloader>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) provider: Arc<Provider>,
+    /// The file of who calls how much, and how long it knows that.
+    pub(super) usage: (PathBuf, usage::Settings),
 }
 
 #[async_trait]
@@ -229,5 +232,9 @@ impl admin::Status for Status {
 
     fn decision(&self, request_id: &str) -> Option<Decision> {
         self.reloader.builder.recent.find(request_id)
+    }
+
+    fn usage(&self, filter: &usage::Filter) -> Result<usage::Report, usage::FileError> {
+        usage::report(&self.usage.0, &self.usage.1, filter, Timestamp::now().0)
     }
 }

@@ -56,8 +56,9 @@ struct SecretUse {
     last_used_at: Option<i64>,
     /// When a newer one was made; `null` for the newest.
     replaced_at: Option<i64>,
-    /// Whether it was used after that.
-    used_since_replaced: bool,
+    /// Whether it was used after that; `null` where it was used in the same minute, which is as exactly as
+    /// uses are noted.
+    used_since_replaced: Option<bool>,
 }
 
 impl Arguments {
@@ -106,9 +107,11 @@ fn uses(secrets: &[SecretDetail]) -> Vec<SecretUse> {
         created_at: secret.created_at,
         last_used_at: secret.last_used_at,
         replaced_at,
-        used_since_replaced: replaced_at
-            .zip(secret.last_used_at)
-            .is_some_and(|(replaced, used)| used >= replaced),
+        used_since_replaced: match replaced_at.zip(secret.last_used_at) {
+            Some((replaced, minute)) if minute >= replaced => Some(true),
+            Some((replaced, minute)) if minute + 60 > replaced => None,
+            _ => Some(false),
+        },
     });
     told.collect()
 }
@@ -177,8 +180,9 @@ fn sentence(secret: &SecretUse) -> String {
     let used = secret.last_used_at.map_or("never used".to_owned(), |at| format!("last used {}", ago(at)));
     let verdict = match (secret.replaced_at, secret.used_since_replaced) {
         (None, _) => String::new(),
-        (Some(at), true) => format!("; replaced {}, AND USED SINCE", ago(at)),
-        (Some(at), false) => format!("; replaced {}, not used since", ago(at)),
+        (Some(at), Some(true)) => format!("; replaced {}, AND USED SINCE", ago(at)),
+        (Some(at), Some(false)) => format!("; replaced {}, not used since", ago(at)),
+        (Some(at), None) => format!("; replaced {}, used in that minute", ago(at)),
     };
     format!("secret {} made {}, {used}{verdict}\n", secret.generation, ago(secret.created_at))
 }
@@ -198,16 +202,17 @@ mod tests {
             last_used_at,
         };
         let rows = [
-            (None, false),
-            (Some(199), false),
-            (Some(200), true), // within the second in which it was replaced
-            (Some(201), true),
+            (None, Some(false)),
+            (Some(60), Some(false)),
+            (Some(120), Some(false)),
+            (Some(180), None), // the minute in which it was replaced
+            (Some(240), Some(true)),
         ];
         for (last_used_at, expected) in rows {
             let told = uses(&[secret(2, 200, Some(300)), secret(1, 100, last_used_at)]);
-            assert_eq!((told[0].replaced_at, told[0].used_since_replaced), (None, false));
+            assert_eq!((told[0].replaced_at, told[0].used_since_replaced), (None, Some(false)));
             assert_eq!((told[1].replaced_at, told[1].used_since_replaced), (Some(200), expected));
-            assert_eq!(sentence(&told[1]).contains("AND USED SINCE"), expected);
+            assert_eq!(sentence(&told[1]).contains("AND USED SINCE"), expected == Some(true));
         }
         assert_eq!(uses(&[]), []);
     }

@@ -215,12 +215,12 @@ impl Detector {
 }
 
 /// The entry of a credential. Where there are too many, those that were longest not used go, many at a time.
-fn entry<'m, V>(
-    map: &'m mut HashMap<Key, V, foldhash::quality::RandomState>,
+fn entry<V>(
+    map: &mut HashMap<Key, V, foldhash::quality::RandomState>,
     key: Key,
     new: impl FnOnce() -> V,
     used: impl Fn(&V) -> i64,
-) -> &'m mut V {
+) -> &mut V {
     if map.len() >= MOST && !map.contains_key(&key) {
         let mut times: Vec<i64> = map.values().map(&used).collect();
         times.sort_unstable();

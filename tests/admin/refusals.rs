@@ -8,7 +8,7 @@ use crate::common::{Client, Gateway, Settings, ask};
 use crate::{admin, call, operator_with};
 
 /// A call of each kind with the permission that it needs, and another call that needs the same.
-const CALLS: [(&str, &str, &str); 20] = [
+const CALLS: [(&str, &str, &str); 21] = [
     ("GET /admin/v1/stores", "", "stores__view_stores"),
     ("GET /admin/v1/stores/22", "", "stores__view_stores"),
     ("POST /admin/v1/stores", r#"{"store_id":77}"#, "stores__manage_stores"),
@@ -28,6 +28,7 @@ const CALLS: [(&str, &str, &str); 20] = [
     ("POST /admin/v1/tokens", r#"{"client_id":"ID","store_id":22}"#, "tokens__issue_tokens"),
     ("POST /admin/v1/tokens/revoke", r#"{"token_hash":"HASH"}"#, "tokens__revoke_tokens"),
     ("GET /admin/v1/operators", "", "operators__manage_operators"),
+    ("GET /admin/v1/usage", "", "apps__view_apps"),
     ("GET /admin/v1/audit", "", "audit__view_audit"),
 ];
 
@@ -219,6 +220,11 @@ fn bodies_queries_and_paths_that_are_refused() {
         ("GET /admin/v1/installations?store_id=022x", "", 400, "invalid_request"),
         ("GET /admin/v1/installations?store_id=0", "", 400, "invalid_request"),
         ("GET /admin/v1/installations?client_id=a%20b", "", 400, "invalid_request"),
+        ("GET /admin/v1/usage?by=week", "", 400, "invalid_request"),
+        ("GET /admin/v1/usage?limit=0", "", 400, "invalid_request"),
+        ("GET /admin/v1/usage?store_id=0", "", 400, "invalid_request"),
+        ("GET /admin/v1/usage?client_id=a%20b", "", 400, "invalid_request"),
+        ("GET /admin/v1/usage?app=sx_app_1", "", 400, "invalid_request"),
         ("GET /admin/v1/audit?since=yesterday", "", 400, "invalid_request"),
         // Paths.
         ("GET /admin/v1/stores/0", "", 404, "not_found"),
