@@ -19,6 +19,7 @@ mod discovery;
 mod event;
 mod external;
 mod http;
+mod install;
 mod introspect;
 mod keys;
 mod login;
