@@ -16,6 +16,8 @@ mod failing;
 mod importing;
 #[path = "commands/secrecy.rs"]
 mod secrecy;
+#[path = "commands/sign_in.rs"]
+mod sign_in;
 #[path = "commands/users.rs"]
 mod users;
 
