@@ -20,6 +20,8 @@ mod importing;
 mod secrecy;
 #[path = "commands/telling.rs"]
 mod telling;
+#[path = "commands/sign_in.rs"]
+mod sign_in;
 #[path = "commands/users.rs"]
 mod users;
 

@@ -8,7 +8,7 @@ use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
 use crate::idp::{Idp, Provider};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
-use crate::oauth::{self, Authority};
+use crate::oauth::{self, Authority, Merchants};
 use crate::proxy::{
     ClientLimits, DoorLimits, Engine, LeastPace, Local, Scheme, Upstream, UpstreamServer, UpstreamTimeouts,
     UpstreamTls, Upstreams,
@@ -87,7 +87,7 @@ impl EngineBuilder {
             endpoints: config.token_endpoints.clone(),
             customer_tokens: config.customer_tokens.clone(),
             access_token_prefix: config.credentials.access_token_prefix.as_str().into(),
-            merchants: None,
+            merchants: idp.clone().map(|idp| idp as Arc<dyn Merchants>),
         };
         let (router, paths) = oauth::router(&self.authority, limits, settings);
         let local = Local::new(router, paths);

@@ -34,7 +34,7 @@ impl Idp {
             Ok(session) => session,
             Err(Unavailable) => return self.send_back(&asked.back, UNAVAILABLE),
         };
-        let ticket = Ticket { query: query.to_owned(), began: Timestamp::now().0 };
+        let ticket = Ticket { query: query.to_owned(), began: Timestamp::now().0, target: None };
         self.go_on(&asked, &ticket, session.as_ref(), Visit::First, caller).await
     }
 

@@ -108,6 +108,11 @@ impl SessionId {
         Ok(Self(Secret::new(BASE64URL_NOPAD.encode(bytes.as_ref()))))
     }
 
+    /// The id itself.
+    pub(super) fn text(&self) -> &str {
+        self.0.expose()
+    }
+
     /// What the replica knows it by.
     pub(super) fn digest(&self) -> TokenDigest {
         TokenDigest::of(self.0.expose().as_bytes())
@@ -124,6 +129,9 @@ pub(super) struct Ticket {
     /// When it came, in Unix seconds.
     #[serde(rename = "t")]
     pub(super) began: i64,
+    /// Another address of this gateway to come back to after signing in, in place of such a request.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<String>,
 }
 
 /// Seals what goes through browsers and comes back. Each use has a word of its own in front of what is
@@ -181,6 +189,11 @@ impl Seal {
         same(&self.mac("device", &[id, account]), seal).then_some(id)
     }
 
+    /// A seal over these parts, for one use.
+    pub(super) fn over(&self, word: &str, parts: &[&str]) -> String {
+        self.mac(word, parts)
+    }
+
     fn mac(&self, word: &str, parts: &[&str]) -> String {
         let mut mac = self.0.clone();
         mac.update(word.as_bytes());
@@ -217,7 +230,7 @@ mod tests {
 
     #[test]
     fn tickets_come_back_whole_or_not_at_all() {
-        let ticket = Ticket { query: "client_id=a&scope=openid%20email".into(), began: 1000 };
+        let ticket = Ticket { query: "client_id=a&scope=openid%20email".into(), began: 1000, target: None };
         let sealed = seal("one").ticket(&ticket);
         assert_eq!(seal("one").open(&sealed, Timestamp(1000 + PAGE_LIFE - 1)), Some(ticket.clone()));
         assert_eq!(seal("one").open(&sealed, Timestamp(1000 + PAGE_LIFE)), None, "too old");

@@ -28,7 +28,7 @@ impl Idp {
         let sealed = query.as_ref().and_then(|query| query.get("request"));
         let (asked, ticket) = match self.target(sealed, caller) {
             Ok(Target::Client(asked, ticket)) => (asked, ticket),
-            Ok(Target::Account) => return self.pages.problem(Problem::Expired, caller),
+            Ok(Target::Here(_) | Target::Account) => return self.pages.problem(Problem::Expired, caller),
             Err(answer) => return *answer,
         };
         let Ok(session) = self.session(headers).await else {
@@ -51,7 +51,7 @@ impl Idp {
         let sealed = form.get("request");
         let (asked, ticket) = match self.target(sealed, caller) {
             Ok(Target::Client(asked, ticket)) => (asked, ticket),
-            Ok(Target::Account) => return self.pages.problem(Problem::Expired, caller),
+            Ok(Target::Here(_) | Target::Account) => return self.pages.problem(Problem::Expired, caller),
             Err(answer) => return *answer,
         };
         let Ok(session) = self.session(headers).await else {

@@ -195,10 +195,10 @@ impl Idp {
             "jti": HEXLOWER.encode(&jti),
             "browser": browser(id),
             "return_to": format!("{}{}", self.settings.issuer, self.path("/login/answer")),
+            "request": sealed,
         });
         if let (Target::Client(asked, _), Some(claims)) = (target, claims.as_object_mut()) {
             let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-            put("request", json!(sealed));
             put("client_id", json!(asked.client.client_id.as_str()));
             put("client_name", json!(asked.client.name));
             put("login_required", json!(asked.prompt.login || asked.max_age == Some(0)));
@@ -255,7 +255,9 @@ impl Idp {
                 &asked.back,
                 Error { code: "access_denied", description: "The person did not sign in." },
             ),
-            (Answered::Declined, Target::Account) => self.pages.problem(Problem::Expired, caller),
+            (Answered::Declined, Target::Here(_) | Target::Account) => {
+                self.pages.problem(Problem::Expired, caller)
+            }
             (Answered::Is(subject, auth_time), _) => match self.active_user(subject) {
                 Err(_) => self.pages.problem(Problem::Unavailable, caller),
                 Ok(None) => refuse("there is no such user, or they are disabled"),

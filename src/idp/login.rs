@@ -36,6 +36,8 @@ const MOST_TRIED: usize = 3;
 pub(super) enum Target {
     /// Back to a client.
     Client(Box<Asked>, Ticket),
+    /// To another address of this gateway.
+    Here(String),
     /// To the page with what they granted.
     Account,
 }
@@ -68,7 +70,7 @@ impl Idp {
         }
         let email = match &target {
             Target::Client(asked, _) => asked.login_hint.as_deref().unwrap_or_default(),
-            Target::Account => "",
+            Target::Here(_) | Target::Account => "",
         };
         self.show_login(&target, sealed, session.as_ref(), &id, (email, None), caller)
     }
@@ -114,7 +116,7 @@ impl Idp {
         };
         let store = match &target {
             Target::Client(asked, _) => asked.store,
-            Target::Account => None,
+            Target::Here(_) | Target::Account => None,
         };
         let user = match self.check_password(email, Secret::new(password.to_owned()), store).await {
             Ok(Checked::User(user)) => *user,
@@ -169,6 +171,7 @@ impl Idp {
                 let visit = Visit::Through { began: Timestamp(ticket.began) };
                 self.go_on(asked, ticket, Some(session), visit, caller).await
             }
+            Target::Here(target) => see_other(target),
             Target::Account => see_other(&self.path("/apps")),
         }
     }
@@ -182,6 +185,9 @@ impl Idp {
         let Some(ticket) = seal.open(sealed, Timestamp::now()) else {
             return Err(Box::new(self.pages.problem(Problem::Expired, caller)));
         };
+        if let Some(target) = ticket.target {
+            return Ok(Target::Here(target));
+        }
         match self.read_request(&ticket.query) {
             Ok(asked) => Ok(Target::Client(Box::new(asked), ticket)),
             Err(stop) => Err(Box::new(self.stop(stop, caller))),
@@ -219,7 +225,7 @@ impl Idp {
         let Ok(seal) = self.seal() else { return self.pages.problem(Problem::Unavailable, caller) };
         let asked = match target {
             Target::Client(asked, _) => Some(&**asked),
-            Target::Account => None,
+            Target::Here(_) | Target::Account => None,
         };
         // Who is signed in may go on where the request leaves the choice.
         let may_go_on = |session: &&Session| {
@@ -269,7 +275,7 @@ impl Idp {
             tried.push((None, None));
         }
         for (hash, user) in tried {
-            match self.provider.authority.hasher().check_password(hash, password.clone()).await {
+            match self.provider.passwords.check_password(hash, password.clone()).await {
                 Verdict::Saturated => return Ok(Checked::Saturated),
                 Verdict::Wrong => {}
                 Verdict::Proved => {

@@ -45,6 +45,7 @@ impl Settings {
             "/apps",
             "/apps/withdraw",
             "/apps/sign-out-everywhere",
+            "/install",
             "/logo",
             DISCOVERY,
         ];
@@ -78,6 +79,7 @@ impl Idp {
             .route(&at("/apps"), get(apps_page))
             .route(&at("/apps/withdraw"), post(withdraw))
             .route(&at("/apps/sign-out-everywhere"), post(sign_out_everywhere))
+            .route(&at("/install"), post(install))
             .route(&at("/logo"), get(logo))
             .method_not_allowed_fallback(wrong_method)
             .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -228,6 +230,10 @@ async fn sign_out_everywhere(
     body: Bytes,
 ) -> Response {
     told("apps", idp.sign_out_everywhere(&body, &headers, &caller).await)
+}
+
+async fn install(State(idp): Here, Extension(caller): Caller, headers: HeaderMap, body: Bytes) -> Response {
+    told("install", idp.install(&body, &headers, &caller).await)
 }
 
 async fn logo(State(idp): Here) -> Response {

@@ -47,6 +47,12 @@ pub(super) struct Texts {
     pub(super) allow: &'static str,
     pub(super) cancel: &'static str,
 
+    pub(super) install_title: &'static str,
+    pub(super) install_may: &'static str,
+    pub(super) install_read: &'static str,
+    pub(super) install_write: &'static str,
+    pub(super) install_detail: &'static str,
+
     pub(super) apps_title: &'static str,
     pub(super) apps_intro: &'static str,
     pub(super) apps_none: &'static str,
@@ -74,6 +80,8 @@ pub(super) struct Texts {
     pub(super) expired_detail: &'static str,
     pub(super) cookies_title: &'static str,
     pub(super) cookies_detail: &'static str,
+    pub(super) store_title: &'static str,
+    pub(super) store_problem: &'static str,
     pub(super) unavailable_title: &'static str,
     pub(super) unavailable_detail: &'static str,
     pub(super) reference: &'static str,
@@ -125,6 +133,12 @@ pub(super) const ENGLISH: Texts = Texts {
     allow: "Allow",
     cancel: "Cancel",
 
+    install_title: "{app} wants to work in your store",
+    install_may: "If you allow it, it may do this in {name}:",
+    install_read: "See {name}",
+    install_write: "Change {name}",
+    install_detail: "It does not get your password. What you allow lasts until the app is uninstalled.",
+
     apps_title: "Signed-in apps",
     apps_intro: "These apps know you by your {brand} account.",
     apps_none: "You have not signed in to any app with this account.",
@@ -152,6 +166,8 @@ pub(super) const ENGLISH: Texts = Texts {
     expired_detail: "It was open for too long, or you signed in or out in another window. Go back to the app and start again.",
     cookies_title: "Cookies are switched off",
     cookies_detail: "Your browser did not keep the cookie that signing in needs. Allow cookies for this site, then go back to the app and start again.",
+    store_title: "This is not one of your stores",
+    store_problem: "The app wants to work in a store that your account does not belong to. Go back to it and choose another store, or sign in with another account.",
     unavailable_title: "Signing in does not work at the moment",
     unavailable_detail: "Nothing is wrong with your account. Try again in a minute.",
     reference: "Reference",

@@ -24,7 +24,7 @@ pub use identity::{Consent, Grant, IdentityToken, KeyPurpose, SignIn, StoredKey,
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
 pub use last_use::LastUse;
 pub use local::{Remark, Requester};
-pub use oauth_client::{ClientType, OauthClient, RedirectUri};
+pub use oauth_client::{ClientType, OauthClient, RedirectUri, csp_source, site};
 pub use permission::Permission;
 pub use platform::{Platform, Registration, TokenAuth};
 #[cfg(test)]

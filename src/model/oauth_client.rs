@@ -126,28 +126,38 @@ impl RedirectUri {
         format!("{}{mark}{}", self.0, query.finish())
     }
 
-    /// The site as people know it: the host, or the scheme of a program on their device.
+    /// As [`site`].
     pub fn site(&self) -> String {
-        match Url::parse(&self.0) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => {
-                let host = url.host_str().unwrap_or_default();
-                url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-            }
-            Ok(url) => url.scheme().to_owned(),
-            Err(_) => String::new(),
-        }
+        site(&self.0)
     }
 
-    /// What a Content-Security-Policy calls the place: its origin, or the scheme alone where an origin
-    /// cannot be written there (addresses of IPv6, schemes of programs).
+    /// As [`csp_source`].
     pub fn csp_source(&self) -> String {
-        match Url::parse(&self.0) {
-            Ok(url) if matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_))) && is_web(&url) => {
-                url.origin().ascii_serialization()
-            }
-            Ok(url) => format!("{}:", url.scheme()),
-            Err(_) => "'self'".to_owned(),
+        csp_source(&self.0)
+    }
+}
+
+/// What a Content-Security-Policy calls the place of a URI: its origin, or the scheme alone where an origin
+/// cannot be written there (addresses of IPv6, schemes of programs).
+pub fn csp_source(uri: &str) -> String {
+    match Url::parse(uri) {
+        Ok(url) if matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_))) && is_web(&url) => {
+            url.origin().ascii_serialization()
         }
+        Ok(url) => format!("{}:", url.scheme()),
+        Err(_) => "'self'".to_owned(),
+    }
+}
+
+/// The place as people know it: the host, or the scheme of a program on their device.
+pub fn site(uri: &str) -> String {
+    match Url::parse(uri) {
+        Ok(url) if is_web(&url) => {
+            let host = url.host_str().unwrap_or_default();
+            url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        }
+        Ok(url) => url.scheme().to_owned(),
+        Err(_) => String::new(),
     }
 }
 

@@ -180,6 +180,18 @@ impl Replica {
         })
     }
 
+    /// The name of an app; `None`: there is no such app.
+    ///
+    /// # Errors
+    ///
+    /// As [`Replica::oauth_client`].
+    pub fn app_name(&self, client_id: &ClientId) -> Result<Option<String>, Unavailable> {
+        self.look_up(|conn| {
+            let mut statement = conn.prepare_cached("SELECT name FROM apps WHERE client_id = ?1")?;
+            Ok(statement.query_row([client_id.as_str()], |row| row.get(0)).optional()?)
+        })
+    }
+
     /// The name of a store; `None`: there is no such store.
     ///
     /// # Errors

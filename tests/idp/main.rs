@@ -7,6 +7,7 @@ mod authorize;
 mod clients;
 mod external;
 mod flow;
+mod install;
 mod keys;
 mod logout;
 mod sessions;

@@ -15,10 +15,10 @@ use storegate::hasher::Hasher;
 use storegate::idp::{Brand, Color, Idp, Login, Provider, Settings};
 use storegate::limits::{FailureBudgets, FailureSettings, Limits, RateLimits, RateSettings};
 use storegate::model::{
-    ClientId, ClientType, Email, PasswordHash, Profile, ProofKey, RedirectUri, Requester, ScopeSet, StoreId,
-    Subject,
+    ClientId, ClientType, Email, PasswordHash, Platform, Profile, ProofKey, RedirectUri, Requester, ScopeSet,
+    StoreId, Subject,
 };
-use storegate::oauth::Authority;
+use storegate::oauth::{Authority, Endpoint};
 use storegate::replica::{NewOauthClient, NewUser, Options, Replica, Writer};
 use tower::ServiceExt;
 
@@ -70,7 +70,7 @@ impl Answer {
 
     /// Where the browser is sent.
     pub(crate) fn location(&self) -> &str {
-        assert_eq!(self.status, 303, "{self:?}");
+        assert!(matches!(self.status, 302 | 303), "{self:?}");
         self.header("location")
     }
 
@@ -158,10 +158,28 @@ impl Stage {
             rates: RateLimits::start(rates, None, || {}).await,
         };
         let hasher = Arc::new(Hasher::start(2, 64, proof_key.clone()).unwrap());
-        let provider = Provider::new(Arc::new(Authority::new(&replica, &hasher, proof_key)));
-        let idp = Arc::new(Idp::open(&provider, &Arc::new(limits), settings).unwrap());
+        let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
+        let passwords = Hasher::start(2, 64, proof_key).unwrap();
+        let provider = Provider::new(Arc::clone(&authority), passwords);
+        let limits = Arc::new(limits);
+        let idp = Arc::new(Idp::open(&provider, &limits, settings).unwrap());
         tokio::spawn(provider.look_after());
-        let router = idp.router();
+        let endpoint = Endpoint {
+            platform: Platform::Selorax,
+            path: "/api/apps/oauth/token".into(),
+            life: Duration::from_secs(86_400),
+            requests_per_minute: 0,
+            implicit_scopes: ScopeSet::default(),
+            issuer: None,
+        };
+        let tokens = storegate::oauth::Settings {
+            endpoints: vec![endpoint],
+            customer_tokens: None,
+            access_token_prefix: "sx_at_".into(),
+            merchants: Some(Arc::clone(&idp) as _),
+        };
+        let (tokens, _) = storegate::oauth::router(&authority, &limits, tokens);
+        let router = idp.router().merge(tokens);
         let stage = Self { folder, replica, idp, router };
         stage.seed();
         stage.keys_are_there().await;
@@ -386,7 +404,7 @@ impl<'s> Browser<'s> {
 
     async fn follow(&mut self, mut answer: Answer) -> Answer {
         for _ in 0..10 {
-            if answer.status != 303 || !answer.header("location").starts_with("/") {
+            if !matches!(answer.status, 302 | 303) || !answer.header("location").starts_with("/") {
                 return answer;
             }
             let path = answer.header("location").to_owned();

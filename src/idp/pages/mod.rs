@@ -23,7 +23,7 @@ use super::http::{Told, request_id};
 use super::request::Asked;
 use super::texts::{ENGLISH, Texts};
 use super::{Brand, Settings};
-use crate::model::{Consent, Requester, ScopeSet, StoreId, User};
+use crate::model::{Consent, Requester, ScopeSet, StoreId, User, csp_source};
 
 /// The pages.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub(super) enum Problem {
     Expired,
     /// The browser sent no cookie back.
     Cookies,
+    /// The merchant does not belong to the store.
+    Store,
     /// It cannot be told now.
     Unavailable,
 }
@@ -96,6 +98,18 @@ pub(super) struct ConsentPage<'p> {
     pub(super) must_choose: bool,
     /// What was granted before.
     pub(super) granted: &'p ScopeSet,
+}
+
+/// The page that asks whether an app may work in a store.
+#[derive(Debug)]
+pub(super) struct InstallPage<'p> {
+    pub(super) app: &'p str,
+    pub(super) redirect_uri: &'p str,
+    pub(super) store: (StoreId, String),
+    pub(super) scopes: &'p ScopeSet,
+    pub(super) user: &'p User,
+    pub(super) csrf: &'p str,
+    pub(super) sealed: &'p str,
 }
 
 /// The page with what was granted.
@@ -149,7 +163,7 @@ impl Pages {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", Some(wait))
             }
         };
-        let back = page.asked.map(|asked| &asked.back.uri);
+        let back = page.asked.map(|asked| asked.back.uri.csp_source());
         let mut answer = self.page((status, code), back, views::login(&self.frame, &self.issuer, page));
         if let Some(wait) = wait {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -163,7 +177,13 @@ impl Pages {
             true => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request"),
             false => (StatusCode::OK, ""),
         };
-        self.page(told, Some(&page.asked.back.uri), views::consent(&self.frame, page))
+        self.page(told, Some(page.asked.back.uri.csp_source()), views::consent(&self.frame, page))
+    }
+
+    /// The page that asks whether an app may work in a store.
+    pub(super) fn install(&self, page: &InstallPage<'_>) -> Response {
+        let back = csp_source(page.redirect_uri);
+        self.page((StatusCode::OK, ""), Some(back), views::install(&self.frame, page))
     }
 
     /// The page with what was granted.
@@ -187,6 +207,7 @@ impl Pages {
             Problem::Request(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Problem::Cookies => (StatusCode::BAD_REQUEST, "no_cookie"),
             Problem::Expired => (StatusCode::FORBIDDEN, "expired"),
+            Problem::Store => (StatusCode::FORBIDDEN, "access_denied"),
             Problem::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
         };
         let mut answer = self.page(told, None, views::problem(&self.frame, problem, request_id(caller)));
@@ -220,13 +241,13 @@ impl Pages {
     fn page(
         &self,
         (status, code): (StatusCode, &'static str),
-        back: Option<&crate::model::RedirectUri>,
+        back: Option<String>,
         html: askama::Result<String>,
     ) -> Response {
         let Ok(html) = html else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
         let mut answer = (status, html).into_response();
         answer.extensions_mut().insert(Told { code, client: None });
-        let back = back.map(|back| format!(" {}", back.csp_source())).unwrap_or_default();
+        let back = back.map(|back| format!(" {back}")).unwrap_or_default();
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; img-src 'self'; form-action 'self'{back}; \
              frame-ancestors 'none'; base-uri 'none'",

@@ -2,9 +2,9 @@
 
 use askama::Template;
 
-use super::{AppsPage, ConsentPage, Frame, LoginPage, Problem, SignOutPage, Trouble};
+use super::{AppsPage, ConsentPage, Frame, InstallPage, LoginPage, Problem, SignOutPage, Trouble};
 use crate::idp::request::{Asked, SCOPES};
-use crate::model::{Consent, ScopeSet, StoreId, Timestamp, User, UserKind};
+use crate::model::{Consent, ScopeSet, StoreId, Timestamp, User, UserKind, site};
 
 /// A client as people are shown it.
 struct App<'v> {
@@ -212,6 +212,54 @@ fn title(frame: &Frame, scope: &str) -> &'static str {
     }
 }
 
+/// One scope of the store API in words.
+struct ScopeLine<'v> {
+    name: &'v str,
+    title: String,
+}
+
+#[derive(Template)]
+#[template(path = "install.html")]
+struct Install<'v> {
+    page: &'v Frame,
+    app: &'v str,
+    site: String,
+    title: String,
+    title_before: &'v str,
+    title_after: &'v str,
+    may: String,
+    person: Person<'v>,
+    scopes: Vec<ScopeLine<'v>>,
+    csrf: &'v str,
+    sealed: &'v str,
+}
+
+pub(super) fn install(frame: &Frame, page: &InstallPage<'_>) -> askama::Result<String> {
+    let texts = frame.texts;
+    let (title_before, title_after) = around(texts.install_title, "{app}");
+    let line = |name| {
+        let words = [("read:", texts.install_read), ("write:", texts.install_write)];
+        let known = words
+            .iter()
+            .find_map(|(verb, text)| str::strip_prefix(name, verb).map(|what| text.replace("{name}", what)));
+        ScopeLine { name, title: known.unwrap_or_else(|| name.to_owned()) }
+    };
+    Install {
+        page: frame,
+        app: page.app,
+        site: site(page.redirect_uri),
+        title: texts.install_title.replace("{app}", page.app),
+        title_before,
+        title_after,
+        may: texts.install_may.replace("{name}", &store_name(frame, page.store.0, &page.store.1)),
+        person: Person::of(page.user, frame),
+        scopes: page.scopes.iter().map(line).collect(),
+        csrf: page.csrf,
+        sealed: page.sealed,
+    }
+    .render()
+}
+
 /// One client with all that was granted to it.
 struct GrantedApp<'v> {
     client_id: &'v str,
@@ -329,6 +377,7 @@ pub(super) fn problem(frame: &Frame, problem: Problem, request_id: &str) -> aska
         Problem::Request(what) => (texts.request_title, texts.request_detail, Some(what)),
         Problem::Expired => (texts.expired_title, texts.expired_detail, None),
         Problem::Cookies => (texts.cookies_title, texts.cookies_detail, None),
+        Problem::Store => (texts.store_title, texts.store_problem, None),
         Problem::Unavailable => (texts.unavailable_title, texts.unavailable_detail, None),
     };
     Notice { page: frame, title, detail, what, reference: Some(request_id), link: None }.render()
