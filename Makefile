@@ -1,6 +1,10 @@
-# Two commands do everything: `make demo` shows it, `make test` proves it.
+# `make demo` shows it, `make test` proves it, `make build` and `make install` put it in place.
 
-.PHONY: demo test setup fmt clients
+.PHONY: demo test setup fmt build install install-systemd clients
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINARY ?= target/release/storegate
 
 demo: setup
 	cargo run -- demo
@@ -12,6 +16,26 @@ test: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked
 	cargo bench --locked --no-run
+
+build: setup
+	cargo build --locked --release
+
+# Program, man pages and completions, below $(DESTDIR)$(PREFIX). Builds nothing, so that root need not.
+install:
+	@test -x $(BINARY) || { echo "$(BINARY) is missing: run make build first" >&2; exit 1; }
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/storegate
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BINARY) man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(BINARY) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/storegate
+	$(BINARY) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_storegate
+	$(BINARY) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/storegate.fish
+
+# The service expects the program in /usr/bin: PREFIX=/usr.
+install-systemd:
+	install -D -m 0644 packaging/systemd/storegate.service $(DESTDIR)/usr/lib/systemd/system/storegate.service
+	install -D -m 0644 packaging/systemd/storegate.socket $(DESTDIR)/usr/lib/systemd/system/storegate.socket
+	install -D -m 0644 packaging/systemd/storegate.sysusers $(DESTDIR)/usr/lib/sysusers.d/storegate.conf
 
 # Installs what is missing; does nothing the second time.
 setup:

@@ -1,17 +1,25 @@
+//! What the request path does apart from moving bytes.
+//!
 //! The decision alone: admit, decide and the header plan, per kind of credential and per refusal, on an
 //! in-memory directory.
 
 #![allow(clippy::unwrap_used)] // a broken fixture is a bug of this file
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::HeaderValue;
 use storegate::gate::{
-    Access, Decision, Gate, GateSettings, HeadLimits, InjectNames, Kinds, PathCase, RawHead, Route,
-    RouteTable, ScopeRules, ScopeTemplate, captures,
+    Access, Decision, Directory, Gate, GateSettings, HeadLimits, InjectNames, Kind, Kinds, PathCase, RawHead,
+    Route, RouteTable, ScopeRules, ScopeTemplate, Steps, captures,
 };
 use storegate::hasher::{Hasher, Verdict};
-use storegate::model::{AddressList, ProofKey, Timestamp};
+use storegate::model::{AddressList, InstallationId, ProofKey, StoreId, Timestamp};
+use storegate::proxy::{Asked, Outcome, Record, Recorder};
+use storegate::telemetry::{AccessLog, Destination, Metrics, Opened, Recent, RouteName, Telemetry};
+use storegate::usage::{Alerts, Settings, Usage, Watch};
 
 #[allow(dead_code)] // the tests use more of it
 #[path = "../tests/decision/request.rs"]
@@ -98,5 +106,69 @@ fn decisions(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decisions);
+/// What the record of a forwarded request costs its thread: metrics, the place in memory where there is one, the
+/// sample for usage. Nothing of what a bench records is paced, so that samples are dropped when their buffer is full.
+fn records(criterion: &mut Criterion) {
+    let platform = Records::new(&Platform::usual());
+    let (app, store) = (platform.app(APP).unwrap(), platform.store(StoreId::new(22).unwrap()).unwrap());
+    let (id, scopes) =
+        (HeaderValue::from_static("e2445e9fd847788cc8035a926023d988"), app.as_ref().unwrap().header.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [
+        ("record/metrics", 0, false),
+        ("record/metrics_and_memory", 4096, false),
+        ("record/metrics_memory_and_usage", 4096, true),
+    ];
+    for (name, most, counts) in rows {
+        let usage = counts.then(|| Arc::new(usage(folder.path())));
+        let access_log = AccessLog::start(Opened::open(&Destination::Off).unwrap()).unwrap();
+        let route = RouteName { pattern: "/api/apps/v1/{resource}/{*rest}".into(), upstream: "api".into() };
+        let telemetry = Telemetry::new(
+            Arc::new(Metrics::new().unwrap()),
+            Arc::new(access_log),
+            Arc::new(Recent::new(most)),
+            usage,
+            std::iter::once((route, false)),
+        );
+        let record = || Record {
+            request_id: &id,
+            outcome: Outcome::Forwarded,
+            reason: None,
+            status: 200,
+            method: &http::Method::GET,
+            route: Some(0),
+            kind: Some(Kind::ClientCredentials),
+            app: app.as_ref(),
+            store: store.as_deref(),
+            caller: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+            total: Duration::from_micros(700),
+            upstream: Some(Duration::from_micros(500)),
+            bytes_in: 0,
+            bytes_out: 1000,
+            ended: None,
+            remark: None,
+            asked: Some(Asked {
+                path: "/api/apps/v1/orders/4711",
+                host: "api.example.com",
+                preflight: None,
+                shows_credential: true,
+                installation: Some(InstallationId(501)),
+                scopes: Some(&scopes),
+                token: None,
+                steps: Steps::default(),
+            }),
+        };
+        criterion.bench_function(name, |bencher| bencher.iter(|| telemetry.record(black_box(&record()))));
+    }
+}
+
+/// As a gateway counts by default.
+fn usage(folder: &std::path::Path) -> Usage {
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let settings = Settings { minutes: days(1), hours: days(30), days: days(400), pairs: 1000, top: 50 };
+    let watch = Watch { learning: 86_400, factor: 5.0, calls: 100 };
+    Usage::start(folder.join("usage.db"), settings, Alerts { watch, webhook: None }).unwrap()
+}
+
+criterion_group!(benches, decisions, records);
 criterion_main!(benches);

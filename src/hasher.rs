@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::model::{App, Malformed, PasswordHash, ProofKey, Secret, SecretHash, Timestamp, TokenDigest};
+use crate::model::{
+    HoldsSecrets, Malformed, PasswordHash, ProofKey, Secret, SecretHash, Timestamp, TokenDigest,
+};
 
 /// How long a job may wait in the queue. Past it the caller has its 503 and nobody wants the answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -35,6 +37,26 @@ pub fn hash_password(password: &Secret) -> Result<PasswordHash, Malformed> {
         return Err(WHY);
     }
     let hash = bcrypt::hash(text, PASSWORD_COST).map_err(|_| WHY)?;
+    PasswordHash::parse(&hash)
+}
+
+/// What the secret of an identity provider's client costs. It has 256 random bits, which nobody guesses at any
+/// speed: the form is the platform's, and it need not be dear.
+const CLIENT_SECRET_COST: u32 = 10;
+
+/// Hashes a secret of a client that was made here. It computes on the calling thread, some fifty
+/// milliseconds.
+///
+/// # Errors
+///
+/// [`Malformed`] when it is longer than 72 bytes or holds a NUL.
+pub fn hash_client_secret(secret: &Secret) -> Result<PasswordHash, Malformed> {
+    const WHY: Malformed = Malformed("a client secret has at most 72 bytes, none of them NUL");
+    let text = secret.expose();
+    if text.len() > ProofKey::BCRYPT_BYTES || text.contains('\0') {
+        return Err(WHY);
+    }
+    let hash = bcrypt::hash(text, CLIENT_SECRET_COST).map_err(|_| WHY)?;
     PasswordHash::parse(&hash)
 }
 
@@ -63,7 +85,7 @@ struct Shared {
     flights: Mutex<HashMap<Flight, Vec<oneshot::Sender<Verdict>>>>,
 }
 
-/// One record of an app and one secret, by digest: the map outlives the request, the secret must not.
+/// One record of an app or client and one secret, by digest: the map outlives the request, the secret must not.
 /// The record counts by its address, which the job keeps alive: a verdict on a record that was
 /// replaced since must not refuse the secret of its successor.
 type Flight = (usize, TokenDigest);
@@ -76,8 +98,8 @@ struct Job {
 
 #[derive(Debug)]
 enum Task {
-    /// An app's secret; everybody who waits is in the flights.
-    Proof { app: Arc<App>, secret: Secret, now: Timestamp, flight: Flight },
+    /// The secret of an app or client; everybody who waits is in the flights.
+    Proof { holder: Arc<dyn HoldsSecrets>, secret: Secret, now: Timestamp, flight: Flight },
     /// A person's password.
     Password { hash: Option<PasswordHash>, password: Secret, answer: oneshot::Sender<Verdict> },
 }
@@ -105,9 +127,9 @@ impl Hasher {
         Ok(Self { queue: sender, shared })
     }
 
-    /// Has `secret` checked against the app's bcrypt generations that are in force at `now`.
-    pub async fn prove(&self, app: Arc<App>, secret: Secret, now: Timestamp) -> Verdict {
-        match self.enter(app, secret, now) {
+    /// Has `secret` checked against the record's bcrypt generations that are in force at `now`.
+    pub async fn prove(&self, holder: Arc<dyn HoldsSecrets>, secret: Secret, now: Timestamp) -> Verdict {
+        match self.enter(holder, secret, now) {
             Some(answer) => answer.await.unwrap_or(Verdict::Saturated),
             None => Verdict::Saturated,
         }
@@ -125,8 +147,14 @@ impl Hasher {
     }
 
     /// Joins the flight of this client and secret, or starts one; `None` when the queue is full.
-    fn enter(&self, app: Arc<App>, secret: Secret, now: Timestamp) -> Option<oneshot::Receiver<Verdict>> {
-        let flight = (Arc::as_ptr(&app) as usize, TokenDigest::of(secret.expose().as_bytes()));
+    fn enter(
+        &self,
+        holder: Arc<dyn HoldsSecrets>,
+        secret: Secret,
+        now: Timestamp,
+    ) -> Option<oneshot::Receiver<Verdict>> {
+        let flight =
+            (Arc::as_ptr(&holder).cast::<()>() as usize, TokenDigest::of(secret.expose().as_bytes()));
         let (sender, receiver) = oneshot::channel();
         // A worker that panicked left the map whole: it is only touched in single calls.
         let mut flights = self.shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +162,7 @@ impl Hasher {
             waiting.push(sender);
             return Some(receiver);
         }
-        let job = Job { task: Task::Proof { app, secret, now, flight }, queued: Instant::now() };
+        let job = Job { task: Task::Proof { holder, secret, now, flight }, queued: Instant::now() };
         match self.queue.try_send(job) {
             Ok(()) => {
                 flights.insert(flight, vec![sender]);
@@ -145,17 +173,23 @@ impl Hasher {
     }
 }
 
+/// How far the workers step back behind other threads: at 5 they get a quarter of a core that both want
+/// (setpriority(2)). A computation of a quarter of a second must not delay a request of microseconds.
+const NICENESS: i32 = 5;
+
 fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
+    // On Linux it is the thread's own. Where it is refused, nothing but speed is lost.
+    let _ = rustix::process::nice(NICENESS);
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         let is_late = job.queued.elapsed() > LONGEST_WAIT;
         // A caller that left needs no answer: sending to one may fail.
         match job.task {
-            Task::Proof { app, secret, now, flight } => {
+            Task::Proof { holder, secret, now, flight } => {
                 let verdict = match is_late {
                     true => Verdict::Saturated,
-                    false => prove(&app, &secret, now, &shared.proof_key),
+                    false => prove(&*holder, &secret, now, &shared.proof_key),
                 };
                 let mut flights = shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
                 let waiting = flights.remove(&flight);
@@ -175,12 +209,12 @@ fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
     }
 }
 
-fn prove(app: &App, secret: &Secret, now: Timestamp, key: &ProofKey) -> Verdict {
+fn prove(holder: &dyn HoldsSecrets, secret: &Secret, now: Timestamp, key: &ProofKey) -> Verdict {
     let presented = secret.expose().as_bytes();
     // bcrypt reads 72 bytes. Existing platforms hashed longer secrets with libraries that drop the
     // rest in silence, so that their hashes only verify if the rest is dropped here too.
     let read = &presented[..presented.len().min(ProofKey::BCRYPT_BYTES)];
-    for generation in app.secrets.iter().filter(|generation| !generation.is_expired(now)) {
+    for generation in holder.secrets().iter().filter(|generation| !generation.is_expired(now)) {
         if let SecretHash::Bcrypt(hash) = &generation.hash
             && bcrypt::verify(read, hash).unwrap_or(false)
         {
@@ -203,7 +237,7 @@ fn check(hash: Option<&PasswordHash>, password: &Secret) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AddressList, AppId, AppSecret, AppStatus, ClientId, Registration, SecretMatch};
+    use crate::model::{AddressList, App, AppId, AppSecret, AppStatus, ClientId, Registration, SecretMatch};
 
     const NOW: Timestamp = Timestamp(1_000_000);
 

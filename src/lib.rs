@@ -6,9 +6,9 @@
 //! | layer | modules | knows |
 //! | --- | --- | --- |
 //! | outside | [`cli`], [`app`] | everything; decides nothing |
-//! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`] | Pingora, axum, TOML, Prometheus |
-//! | tokens | [`oauth`] | token endpoints: what may be issued, in the words of each platform |
-//! | rules and records | [`gate`]; [`replica`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
+//! | edges | [`proxy`], [`admin`], [`config`], [`telemetry`], [`catalogue`] | Pingora, axum, TOML, Prometheus, the words of the errors |
+//! | tokens | [`oauth`], [`idp`] | token endpoints: what may be issued, in the words of each platform; who signs in where |
+//! | rules and records | [`gate`]; [`replica`], [`usage`], [`hasher`] | no socket; SQLite and bcrypt, one door each |
 //! | bytes | [`wire`] | pure parsers of hostile input |
 //! | words | [`model`] | ids, secrets, scopes, records |
 //!
@@ -19,14 +19,17 @@
 pub mod admin;
 pub mod app;
 mod cache;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod gate;
 pub mod hasher;
+pub mod idp;
 pub mod limits;
 pub mod model;
 pub mod oauth;
 pub mod proxy;
 pub mod replica;
 pub mod telemetry;
+pub mod usage;
 pub mod wire;

@@ -4,6 +4,17 @@
 
 mod common;
 
+#[path = "admin/audit.rs"]
+mod audit;
+#[path = "admin/calls.rs"]
+mod calls;
+#[path = "admin/document.rs"]
+mod document;
+#[path = "admin/once.rs"]
+mod once;
+#[path = "admin/refusals.rs"]
+mod refusals;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -11,7 +22,29 @@ use common::world::{self, MAIN};
 use common::{Gateway, Response, Settings, ask};
 
 fn rotate(gateway: &Gateway, app: &str, lines: &[&str], body: &str) -> Response {
-    let mut head = format!("POST /api/apps/{app}/rotate-secret HTTP/1.1\r\nHost: {}\r\n", gateway.admin);
+    call(gateway, &format!("POST /api/apps/{app}/rotate-secret"), lines, body)
+}
+
+fn operator(gateway: &Gateway, name: &str) -> String {
+    operator_with(gateway, name, &["apps__manage_apps"])
+}
+
+/// Adds an operator by command; gives the line that it shows.
+fn operator_with(gateway: &Gateway, name: &str, permissions: &[&str]) -> String {
+    let given = permissions.iter().flat_map(|permission| ["--permission", permission]);
+    let made = gateway.place.json(&["operator", "add", name].into_iter().chain(given).collect::<Vec<_>>());
+    format!("Authorization: Bearer {}", made["token"].as_str().unwrap())
+}
+
+/// The line with the token of `admin.token`.
+fn admin(gateway: &Gateway) -> String {
+    let token = fs::read_to_string(gateway.place.path("admin.token")).unwrap();
+    format!("Authorization: Bearer {}", token.trim())
+}
+
+/// One call: `POST /admin/v1/stores`, lines of the head, and the body.
+fn call(gateway: &Gateway, line: &str, lines: &[&str], body: &str) -> Response {
+    let mut head = format!("{line} HTTP/1.1\r\nHost: {}\r\n", gateway.admin);
     for line in lines {
         head.push_str(&format!("{line}\r\n"));
     }
@@ -19,10 +52,13 @@ fn rotate(gateway: &Gateway, app: &str, lines: &[&str], body: &str) -> Response 
     ask(gateway.admin, head)
 }
 
-fn operator(gateway: &Gateway, name: &str) -> String {
-    let done = gateway.place.run(&["operator", "add", name, "--permission", "apps__manage_apps", "--json"]);
-    assert_eq!(done.code, 0, "{done:?}");
-    format!("Authorization: Bearer {}", done.json()["token"].as_str().unwrap())
+/// A call that must be answered with this status; gives its document.
+#[track_caller]
+fn done(gateway: &Gateway, status: u16, line: &str, token: &str, body: &str) -> serde_json::Value {
+    let answer = call(gateway, line, &[token], body);
+    assert_eq!(answer.status, status, "{line} {body}: {}", answer.text());
+    assert_eq!(answer.field("cache-control").as_deref(), Some("no-store"));
+    answer.json()
 }
 
 #[test]
@@ -84,7 +120,7 @@ fn the_admin_token_is_made_for_its_owner_alone() {
     let gateway = Gateway::start(&Settings::default());
     let path = gateway.place.path("admin.token");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let token = format!("Authorization: Bearer {}", fs::read_to_string(&path).unwrap().trim());
+    let token = admin(&gateway);
     assert_eq!(rotate(&gateway, &MAIN.app_id.to_string(), &[&token], "").status, 200);
 }
 
@@ -92,7 +128,14 @@ fn the_admin_token_is_made_for_its_owner_alone() {
 fn the_public_listener_never_leads_to_it() {
     let gateway = Gateway::start(&Settings::default());
     let token = operator(&gateway, "ada");
-    for path in ["/metrics", "/readyz", "/healthz", "/api/apps/1/rotate-secret"] {
+    for path in [
+        "/metrics",
+        "/readyz",
+        "/healthz",
+        "/api/apps/1/rotate-secret",
+        "/admin/v1/stores",
+        "/%61dmin/v1/apps",
+    ] {
         let answer = gateway.ask(&format!("POST {path}"), &[&token]);
         assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");
     }

@@ -10,12 +10,18 @@ mod checking;
 mod creating;
 #[path = "commands/enforcing.rs"]
 mod enforcing;
+#[path = "commands/examining.rs"]
+mod examining;
 #[path = "commands/failing.rs"]
 mod failing;
 #[path = "commands/importing.rs"]
 mod importing;
 #[path = "commands/secrecy.rs"]
 mod secrecy;
+#[path = "commands/sign_in.rs"]
+mod sign_in;
+#[path = "commands/telling.rs"]
+mod telling;
 #[path = "commands/users.rs"]
 mod users;
 

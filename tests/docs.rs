@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use storegate::catalogue::markdown;
 use storegate::config::Config;
 use storegate::gate::Code;
 use storegate::proxy::UpstreamStatus;
@@ -40,12 +42,42 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 #[test]
 fn every_code_has_its_section() {
     let text = read("docs/errors.md");
-    let mut described: Vec<&str> = text.lines().filter(|line| line.starts_with("### ")).collect();
-    let mut expected: Vec<String> =
-        Code::ALL.iter().map(|code| format!("### {} `{}`", code.status().as_u16(), code.name())).collect();
-    described.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(described, expected, "headings of docs/errors.md and the codes");
+    for code in Code::ALL {
+        let heading = format!("### {} `{}`", code.status().as_u16(), code.name());
+        assert!(text.lines().any(|line| line == heading), "docs/errors.md lacks {heading}");
+        assert!(text.contains(&format!("<a id=\"{}\"></a>", code.name())), "no anchor for {}", code.name());
+    }
+}
+
+#[test]
+fn the_page_of_errors_is_the_catalogue() {
+    // Made anew by: cargo run -- errors --markdown > docs/errors.md
+    assert!(
+        read("docs/errors.md") == markdown(),
+        "docs/errors.md is not what `storegate errors --markdown` prints"
+    );
+}
+
+/// The metrics that a text names, without what a histogram adds to its name.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+    let names = text.split(|c: char| !is_part(c)).filter(|name| name.starts_with("storegate_"));
+    names.map(|name| name.strip_suffix("_bucket").unwrap_or(name).to_owned()).collect()
+}
+
+/// README.md describes every metric that there is (see below), and these name no other.
+#[test]
+fn dashboard_and_alerts_name_metrics_that_exist() {
+    let described = metrics_in(&read("README.md"));
+    for (file, least) in [("docs/alerts.yml", 12), ("docs/grafana-dashboard.json", 20)] {
+        let text = read(file);
+        let named = metrics_in(&text);
+        assert!(named.len() >= least, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&described).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(&read("docs/grafana-dashboard.json")).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 10);
 }
 
 #[test]
@@ -76,13 +108,16 @@ fn every_metric_is_described() {
 
 #[test]
 fn the_example_configuration_is_accepted() {
-    let readme = read("README.md");
-    let examples = blocks(&readme, "toml");
-    assert!(!examples.is_empty(), "README.md shows no configuration");
-    for example in examples {
-        match Config::parse(example, "gateway.toml") {
-            Ok((_, warnings)) => assert_eq!(warnings.len(), 0, "{warnings:?}"),
-            Err(problems) => panic!("{problems}"),
+    // Those of docs/configuration.md need an environment.
+    for name in ["README.md", "docs/deploy.md"] {
+        let text = read(name);
+        let examples = blocks(&text, "toml");
+        assert!(!examples.is_empty(), "{name} shows no configuration");
+        for example in examples {
+            match Config::parse(example, "gateway.toml") {
+                Ok((_, warnings)) => assert_eq!(warnings.len(), 0, "{name}: {warnings:?}"),
+                Err(problems) => panic!("{name}: {problems}"),
+            }
         }
     }
 }

@@ -316,8 +316,12 @@ fn limits_proxies_log_and_names_change_at_once() {
     std::fs::rename(gateway.place.path("access.log"), gateway.place.path("access.log.1")).unwrap();
     gateway.signal("HUP");
     wait_until(SOON, || gateway.place.path("access.log").exists().then_some(())).expect("a new file");
-    assert_eq!(ask(&forwarded), 200);
-    wait_until(SOON, || (lines() == 1).then_some(())).expect("a line in the new file");
+    // A line that was written meanwhile may still go to the file before.
+    let new_line = || {
+        assert_eq!(ask(&forwarded), 200);
+        (lines() > 0).then_some(())
+    };
+    wait_until(SOON, new_line).expect("a line in the new file");
 }
 
 #[test]
@@ -368,7 +372,7 @@ fn who_may_and_whom_it_reaches() {
     let rows: [(&[&str], &str, u16, &str); 7] = [
         (&[], "", 401, "missing_token"),
         (&["Authorization: Bearer sx_admin_0"], "", 401, "invalid_token"),
-        (&[&ada], "", 401, "invalid_token"),
+        (&[&ada], "", 403, "forbidden"),
         (&[&owner], "{", 400, "invalid_request"),
         (&[&owner], "{\"file\":\"x\"}", 400, "invalid_request"),
         (&[&owner], "{\"config\":\"/etc/other.toml\"}", 409, "conflict"),

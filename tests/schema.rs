@@ -28,7 +28,7 @@ fn judged(validator: &Validator, toml: &str) -> Result<(), String> {
 #[test]
 fn shipped_and_shown_configurations_fit() {
     let validator = validator();
-    let readme = read("README.md");
+    let readme = read("README.md") + &read("docs/configuration.md");
     let shown = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
     for text in shown.chain([read("gateway.toml")]) {
         judged(&validator, &text).unwrap_or_else(|why| panic!("{why}\n{text}"));
@@ -171,6 +171,32 @@ fn every_key_has_the_readers_bounds() {
             assert_eq!(!named, fits, "the reader on {what}: {errors:?}");
         }
     }
+}
+
+/// The shipped file shows the defaults, which a test of the reader holds it to.
+#[test]
+fn defaults_are_those_of_the_shipped_file() {
+    let (schema, mut all) = (schema(), Vec::new());
+    keys(&schema, &Vec::new(), &mut all);
+    let shipped: Value = toml::from_str(&read("gateway.toml")).unwrap();
+    let mut compared = 0;
+    for (path, key) in all {
+        let what = path.join(".");
+        let needs_default = ["boolean", "integer"].iter().any(|form| key["type"] == **form);
+        assert!(
+            key.get("default").is_some() || !needs_default || what == "route.0.rate.per_second",
+            "{what}"
+        );
+        let shown = shipped.pointer(&format!("/{}", path.join("/")));
+        let (Some(shown), Some(default)) = (shown, key.get("default")) else { continue };
+        let plain = |value: &Value| match value.as_str().map(storegate::model::parse_duration) {
+            Some(Ok(duration)) => json!(duration.as_millis()),
+            _ => value.clone(),
+        };
+        assert_eq!(plain(shown), plain(default), "{what}");
+        compared += 1;
+    }
+    assert!(compared > 45, "{compared}");
 }
 
 #[test]

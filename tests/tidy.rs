@@ -9,20 +9,22 @@ use std::path::{Path, PathBuf};
 /// The layers, from the edge inwards. A module may import from later layers and from its own.
 const LAYERS: &[&[&str]] = &[
     &["cli", "app", "main", "lib"],
-    &["proxy", "admin", "config", "telemetry"],
-    &["oauth"],
-    &["gate", "replica", "hasher", "limits"],
+    &["proxy", "admin", "config", "telemetry", "catalogue"],
+    &["oauth", "idp"],
+    &["gate", "replica", "usage", "hasher", "limits"],
     &["wire", "cache"],
     &["model"],
 ];
 
 /// Dependencies and the only modules that may name them.
 const DOORS: &[(&str, &[&str])] = &[
-    ("rusqlite", &["replica"]),
+    ("rusqlite", &["replica", "usage"]),
     ("pingora", &["proxy", "app"]),
     ("bcrypt", &["hasher"]),
     ("dashmap", &["cache", "limits"]),
-    ("axum", &["admin", "app", "cli", "oauth", "proxy"]),
+    ("axum", &["admin", "app", "cli", "idp", "oauth", "proxy"]),
+    ("askama", &["idp"]),
+    ("ring", &["idp"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("prometheus", &["telemetry"]),
@@ -30,6 +32,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["replica"]),
     ("utoipa", &["admin"]),
     ("hyper", &["admin"]),
+    ("rustix", &["app"]),
+    ("listenfd", &["app"]),
+    ("sd_notify", &["app"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

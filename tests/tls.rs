@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "tls/admin.rs"]
+mod admin;
 #[path = "tls/certificates.rs"]
 mod certificates;
 #[path = "tls/decisions.rs"]
@@ -29,5 +31,9 @@ mod reload;
 mod secure;
 #[path = "tls/server.rs"]
 mod server;
+#[path = "tls/slow.rs"]
+mod slow;
+#[path = "tls/takeover.rs"]
+mod takeover;
 #[path = "tls/upstreams.rs"]
 mod upstreams;

@@ -1,9 +1,10 @@
 //! Which requests the admin listener looks at at all: those addressed to it, with a path that means one
 //! thing.
 //!
-//! It is bound to loop-back, where every page of a browser on the machine can send requests. A page
-//! whose name is made to resolve to 127.0.0.1 (DNS rebinding) could also read the answers; but its requests
-//! carry its name in Host, and the listener has none but its address and `localhost`.
+//! Without TLS it is bound to loop-back, where every page of a browser on the machine can send requests. A
+//! page whose name is made to resolve to 127.0.0.1 (DNS rebinding) could also read the answers; but its
+//! requests carry its name in Host, and the listener has none but its address and `localhost`. With TLS
+//! the certificate has no such name, and may have any other.
 
 use std::net::IpAddr;
 
@@ -12,18 +13,20 @@ use axum::http::{HeaderMap, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::operator::Refused;
+use super::edge::Peer;
+use super::refused::Refused;
 use crate::wire::host::Authority;
 use crate::wire::target::Target;
 
 pub(super) async fn admit(request: Request, next: Next) -> Response {
-    match check(request.version(), request.uri(), request.headers()) {
+    let has_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.has_tls);
+    match check(request.version(), request.uri(), request.headers(), has_tls) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     }
 }
 
-fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+fn check(version: Version, uri: &Uri, headers: &HeaderMap, has_tls: bool) -> Result<(), Refused> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.as_bytes()),
@@ -35,7 +38,7 @@ fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused
     for authority in [host, of_target].into_iter().flatten() {
         let authority = Authority::parse(authority)
             .map_err(|_| Refused::Invalid("The Host header is malformed.".to_owned()))?;
-        if !is_own(authority.host()) {
+        if !has_tls && !is_own(authority.host()) {
             return Err(Refused::Misdirected);
         }
     }
@@ -69,7 +72,7 @@ mod tests {
         for host in hosts {
             headers.append(header::HOST, HeaderValue::from_str(host).unwrap());
         }
-        match check(version, &target.parse().unwrap(), &headers) {
+        match check(version, &target.parse().unwrap(), &headers, false) {
             Ok(()) => 200,
             Err(refused) => refused.into_response().status().as_u16(),
         }
@@ -108,6 +111,16 @@ mod tests {
         assert_eq!(outcome(Version::HTTP_10, "/healthz", &["evil.example.test"]), 421);
         let absolute = |host| outcome(Version::HTTP_11, &format!("http://{host}/metrics"), &["127.0.0.1"]);
         assert_eq!((absolute("127.0.0.1:9180"), absolute("evil.example.test")), (200, 421));
+    }
+
+    #[test]
+    fn over_tls_it_may_have_a_name() {
+        let over_tls = |host: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            check(Version::HTTP_11, &"/metrics".parse().unwrap(), &headers, true).is_ok()
+        };
+        assert!(over_tls("gateway.example.test:9180") && over_tls("127.0.0.1"));
+        assert!(!over_tls("") && !over_tls("a b") && !over_tls("user@127.0.0.1"));
     }
 
     #[test]

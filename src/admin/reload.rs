@@ -1,30 +1,38 @@
 //! `POST /admin/v1/reload`: puts the configuration file in force, as SIGHUP does, and tells how it went.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Control;
-use super::operator::{Refused, owner};
+use super::call::Call;
+use super::refused::{ErrorBody, Refused};
 
 /// What is asked for; an empty body asks for a reload.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadRequest {
     /// The absolute path of the configuration that is meant; a gateway that runs with another one answers
     /// 409. Whichever it runs with by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub config: Option<PathBuf>,
+    /// Nothing is changed: it is only told what would be.
+    pub dry_run: bool,
+    /// Another file in place of the configuration's own, for a dry run: an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub candidate: Option<PathBuf>,
+    /// The most of the recent decisions that may change, in percent; more, and it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_changed: Option<f64>,
 }
 
 /// How a reload went.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ReloadReport {
     /// What became of it.
     pub result: ReloadResult,
@@ -42,36 +50,81 @@ pub struct ReloadReport {
     /// else was put in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<String>,
+    /// The recent decisions, taken again; for dry runs and where `max_changed` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Replayed>,
+}
+
+/// What would become of the recent decisions.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Replayed {
+    /// How many were taken again.
+    pub decisions: usize,
+    /// How many would be others.
+    pub changed: usize,
+    /// How many may be others: they depend on what is not kept, such as a credential that was not looked at.
+    pub unknown: usize,
+    /// Those that would or may be others, alike ones together, the most frequent first; 20 at most.
+    pub changes: Vec<Change>,
+}
+
+/// Decisions that would change in the same way.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Change {
+    /// How many.
+    pub count: usize,
+    /// The method of all.
+    pub method: String,
+    /// The path of the latest.
+    pub path: String,
+    /// What is decided by the configuration in force.
+    pub before: String,
+    /// What would be.
+    pub after: String,
+    /// The id of the latest, for `why`.
+    pub request_id: String,
+}
+
+impl Replayed {
+    /// The part that would or may change, in percent.
+    pub fn percent(&self) -> f64 {
+        (self.changed + self.unknown) as f64 * 100.0 / self.decisions.max(1) as f64
+    }
 }
 
 /// What became of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReloadResult {
     /// The configuration is in force for every request that starts from now on.
     Applied,
     /// The configuration before stays in force.
     Refused,
+    /// A dry run: the configuration could be put in force.
+    Checked,
 }
 
-pub(super) async fn reload(
-    State(control): State<Arc<Control>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refused> {
-    owner(&control, &headers)?;
-    let request = if body.trim_ascii().is_empty() {
-        ReloadRequest::default()
-    } else {
-        serde_json::from_slice(&body)
-            .map_err(|error| Refused::Invalid(format!("Malformed body: {error}.")))?
-    };
+/// Puts the configuration file in force, as SIGHUP does. Only with the token in `admin.token`.
+#[utoipa::path(post, path = "/admin/v1/reload", tag = "health", operation_id = "reload",
+    request_body = ReloadRequest,
+    responses((status = 200, description = "It is in force, or, with `dry_run`, could be.", body = ReloadReport),
+        (status = 422, description = "It cannot be used; the one before stays in force.", body = ReloadReport),
+        (status = "default", description = "Refused.", body = ErrorBody)))]
+pub(super) async fn reload(call: Call) -> Result<Response, Refused> {
+    let control = call.owner()?;
+    let request: ReloadRequest = call.parse()?;
+    if request.candidate.is_some() && !request.dry_run {
+        return Err(Refused::Invalid("A candidate can only be looked at: with dry_run.".to_owned()));
+    }
+    if request.max_changed.is_some_and(|most| !(0.0..=100.0).contains(&most)) {
+        return Err(Refused::Invalid("max_changed is a percentage, from 0 to 100.".to_owned()));
+    }
     let report = control.status.reload(request).await;
     let report = report
         .ok_or_else(|| Refused::Conflict("This gateway runs with another configuration file.".to_owned()))?;
     let status = match report.result {
-        ReloadResult::Applied => StatusCode::OK,
+        ReloadResult::Applied | ReloadResult::Checked => StatusCode::OK,
         ReloadResult::Refused => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response())
+    Ok((status, Json(report)).into_response())
 }

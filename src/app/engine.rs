@@ -4,22 +4,29 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::config::{self, Config};
-use crate::gate::{Gate, GateSettings, HeadLimits};
+use crate::gate::{Gate, GateSettings, HeadLimits, Refusals};
+use crate::idp::{Idp, Provider};
 use crate::limits::{FailureBudgets, Limits, RateLimits, RateSettings, RouteRate};
 use crate::model::ProofKey;
-use crate::oauth::{self, Authority};
+use crate::oauth::{self, Authority, Merchants};
 use crate::proxy::{
-    DoorLimits, Engine, Local, Scheme, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, Upstreams,
+    ClientLimits, DoorLimits, Engine, LeastPace, Local, Scheme, Upstream, UpstreamServer, UpstreamTimeouts,
+    UpstreamTls, Upstreams,
 };
-use crate::telemetry::{AccessLog, Metrics, Telemetry};
+use crate::telemetry::{AccessLog, Metrics, Recent, RouteName, Telemetry};
+use crate::usage::Usage;
 
 /// What every engine of this process is built with.
 pub(super) struct EngineBuilder {
     pub(super) proof_key: ProofKey,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Arc<AccessLog>,
+    pub(super) recent: Arc<Recent>,
     /// What token endpoints work with.
     pub(super) authority: Arc<Authority>,
+    pub(super) usage: Option<Arc<Usage>>,
+    /// What identity providers work with.
+    pub(super) provider: Arc<Provider>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -38,6 +45,10 @@ impl EngineBuilder {
             header_timeout: config.server.header_timeout,
             head_bytes: config.server.max_head_bytes,
             header_fields: config.server.max_header_fields,
+            client: ClientLimits {
+                pace: LeastPace { window: config.server.body_timeout, rate: config.server.min_body_rate },
+                websocket_idle: config.server.websocket_idle_timeout,
+            },
         };
         let routes = config.routes.routes().iter().zip(&config.rates);
         let routes = routes.map(|(route, rate)| {
@@ -46,27 +57,44 @@ impl EngineBuilder {
                 RouteRate::Unlimited => false,
                 RouteRate::Own { .. } => true,
             };
-            (&*route.pattern, is_limited)
+            let upstream = config.upstreams.get(route.upstream);
+            let upstream = upstream.map(|upstream| upstream.name.as_str()).unwrap_or_default().into();
+            (RouteName { pattern: route.pattern.clone(), upstream }, is_limited)
         });
-        let telemetry = Telemetry::new(Arc::clone(&self.metrics), Arc::clone(&self.access_log), routes);
+        let telemetry = Telemetry::new(
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.access_log),
+            Arc::clone(&self.recent),
+            self.usage.clone(),
+            routes,
+        );
+        let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
         let limits = Arc::new(limits);
-        let local = self.local(&config, &limits);
+        let local = self.local(&config, &limits)?;
         let gate = gate(config, self.proof_key.clone());
-        Ok(Engine { gate, limits, local, upstreams, door, recorder: Arc::new(telemetry) })
+        Ok(Engine { gate, limits, local, upstreams, door, refusals, recorder: Arc::new(telemetry) })
     }
 }
 
 impl EngineBuilder {
     /// What the public listener answers itself.
-    fn local(&self, config: &Config, limits: &Arc<Limits>) -> Local {
+    fn local(&self, config: &Config, limits: &Arc<Limits>) -> Result<Local, StartError> {
+        let idp = match &config.idp {
+            Some(settings) => Some(Arc::new(Idp::open(&self.provider, limits, settings.clone())?)),
+            None => None,
+        };
         let settings = oauth::Settings {
             endpoints: config.token_endpoints.clone(),
             customer_tokens: config.customer_tokens.clone(),
             access_token_prefix: config.credentials.access_token_prefix.as_str().into(),
-            merchants: None,
+            merchants: idp.clone().map(|idp| idp as Arc<dyn Merchants>),
         };
         let (router, paths) = oauth::router(&self.authority, limits, settings);
-        Local::new(router, paths)
+        let local = Local::new(router, paths);
+        Ok(match idp {
+            Some(idp) => local.and(idp.router(), idp.settings().paths(), []),
+            None => local,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts of a gateway, each built from its section of the configuration.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::tls::RootCertStore;
 
@@ -17,14 +19,17 @@ use super::reload::Reloader;
 use crate::admin::{self, ReloadReport, ReloadRequest};
 use crate::config::{self, Config};
 use crate::hasher::Hasher;
+use crate::idp::Provider;
 use crate::limits::Places;
-use crate::model::ProofKey;
+use crate::model::{ProofKey, Timestamp};
 use crate::oauth::Authority;
 use crate::proxy::{
-    self, Checker, Door, Engines, InFlight, LeashBook, MOST_ATTEMPTS, RequestIds, StoreProxy,
+    self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
+    RequestIds, StoreProxy,
 };
-use crate::replica::{self, Replica};
-use crate::telemetry::{AccessLog, Destination, Metrics, Opened};
+use crate::replica::{self, Prefixes, Replica};
+use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
+use crate::usage::{self, Usage};
 
 /// How long an HTTP/2 connection may stay without a stream.
 const H2_IDLE: Duration = Duration::from_secs(60);
@@ -35,12 +40,20 @@ pub(super) struct Parts {
     pub(super) builder: EngineBuilder,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) endings: Arc<Endings>,
     pub(super) replica: Arc<Replica>,
     pub(super) checker: Checker,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) provider: Arc<Provider>,
 }
 
-pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
+/// Builds the parts. `handshake` is what TLS is spoken with, if it is; `closing` closes the connections that
+/// wait for a request.
+pub(super) async fn build(
+    config: Config,
+    handshake: Option<Handshake>,
+    closing: ShutdownWatch,
+) -> Result<Parts, StartError> {
     let replica = Replica::open(
         &config.replica.path,
         replica::Options {
@@ -67,6 +80,8 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     let proof_key = ProofKey::random()?;
     let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
     let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
+    let passwords = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    let provider = Provider::new(Arc::clone(&authority), passwords);
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
     let places = Places::new(
@@ -74,11 +89,23 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         config.server.max_connections_per_address,
         config.server.trusted_proxies.clone(),
     );
-    let builder = EngineBuilder { proof_key, metrics, access_log, authority, no_authorities };
+    let recent = Arc::new(Recent::new(config.log.recent_decisions));
+    let usage = start_usage(&config, &replica)?;
+    let builder = EngineBuilder {
+        proof_key,
+        metrics,
+        access_log,
+        recent,
+        authority,
+        provider: Arc::clone(&provider),
+        usage,
+        no_authorities,
+    };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
     let in_flight = Arc::new(InFlight::default());
     let request_ids = Arc::new(RequestIds::new()?);
     let leashes = LeashBook::start(Arc::clone(&replica))?;
+    let endings = Arc::new(Endings::default());
     let inner = StoreProxy::new(proxy::Parts {
         engines: Arc::clone(&engines),
         directory: Arc::clone(&replica),
@@ -86,6 +113,7 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
         in_flight: Arc::clone(&in_flight),
         request_ids: Arc::clone(&request_ids),
         leashes: Arc::clone(&leashes),
+        endings: Arc::clone(&endings),
     });
     let mut proxy = HttpProxy::new(inner, Arc::clone(&conf));
     let mut options = HttpServerOptions::default();
@@ -94,16 +122,45 @@ pub(super) async fn build(config: Config) -> Result<Parts, StartError> {
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
-    let door = Door::new(proxy, Arc::clone(&engines), Arc::clone(&places), request_ids);
-    Ok(Parts { door, engines, builder, places, leashes, replica, checker: Checker::new(conf), in_flight })
+    let door = Door::new(
+        proxy,
+        DoorParts {
+            engines: Arc::clone(&engines),
+            handshake,
+            places: Arc::clone(&places),
+            request_ids,
+            endings: Arc::clone(&endings),
+            closing,
+        },
+    );
+    let checker = Checker::new(conf);
+    Ok(Parts { door, engines, builder, places, leashes, endings, replica, checker, in_flight, provider })
+}
+
+/// Begins to count who calls how much, where that is wanted.
+fn start_usage(config: &Config, replica: &Replica) -> Result<Option<Arc<Usage>>, StartError> {
+    let config::Usage { enabled, settings, alerts } = &config.usage;
+    if !enabled {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Usage::start(usage::path(replica.path()), settings.clone(), alerts.clone())?)))
 }
 
 /// Opens the destination of the access log.
 pub(super) fn open(destination: &Destination) -> Result<Opened, StartError> {
-    Opened::open(destination).map_err(|error| match destination {
+    Opened::open(destination).map_err(|error| unwritable(destination, error))
+}
+
+/// Sees whether it can be opened, as far as that leaves no file behind; gives none to write to.
+pub(super) fn try_open(destination: &Destination) -> Result<Opened, StartError> {
+    Opened::try_open(destination).map_err(|error| unwritable(destination, error))
+}
+
+fn unwritable(destination: &Destination, error: std::io::Error) -> StartError {
+    match destination {
         Destination::File(path) => StartError::AccessLog { path: path.clone(), error },
         Destination::Off | Destination::Stdout => StartError::System(error),
-    })
+    }
 }
 
 /// What Pingora connects by, and why the system's certificate authorities cannot be used, if they cannot.
@@ -134,9 +191,13 @@ pub(super) struct Status {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) places: Arc<Places>,
     pub(super) leashes: Arc<LeashBook>,
+    pub(super) endings: Arc<Endings>,
     pub(super) engines: Arc<Engines>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) provider: Arc<Provider>,
+    /// The file of who calls how much, and how long it knows that.
+    pub(super) usage: (PathBuf, usage::Settings),
 }
 
 #[async_trait]
@@ -152,11 +213,29 @@ impl admin::Status for Status {
         self.metrics.in_flight.set(count);
         self.metrics.count_connections(self.places.taken(), self.places.refused());
         self.metrics.count_cut(self.leashes.cut());
+        self.metrics.count_slow(self.endings.counts());
+        self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
+        if let Some(usage) = &self.reloader.builder.usage {
+            self.metrics.usage.show(usage);
+        }
+        self.metrics.show_idp(self.provider.events());
         &self.metrics
+    }
+
+    fn prefixes(&self) -> Prefixes {
+        self.reloader.prefixes()
     }
 
     async fn reload(&self, request: ReloadRequest) -> Option<ReloadReport> {
         Arc::clone(&self.reloader).asked(request).await
+    }
+
+    fn decision(&self, request_id: &str) -> Option<Decision> {
+        self.reloader.builder.recent.find(request_id)
+    }
+
+    fn usage(&self, filter: &usage::Filter) -> Result<usage::Report, usage::FileError> {
+        usage::report(&self.usage.0, &self.usage.1, filter, Timestamp::now().0)
     }
 }

@@ -13,14 +13,18 @@ use parking_lot::Mutex;
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex as Turn;
 
+use super::StartError;
 use super::engine::EngineBuilder;
 use super::parts;
-use crate::admin::{ReloadReport, ReloadRequest, ReloadResult};
+use super::replay::replay;
+use super::supervisor::{self, News};
+use crate::admin::{ReloadReport, ReloadRequest, ReloadResult, Replayed};
 use crate::config::{self, Config, Severity};
 use crate::limits::Places;
 use crate::model::{AddressList, Timestamp};
 use crate::proxy::{Checker, Engine, Engines, OtherFiles, ServerCertificate};
-use crate::telemetry::{Level, Opened};
+use crate::replica::Prefixes;
+use crate::telemetry::{Destination, Level, Opened};
 
 /// How often the file is looked at. A change is taken up when the file was the same twice: who writes it
 /// may not be done.
@@ -47,6 +51,9 @@ pub(super) struct Reloader {
 pub(super) struct Kept {
     pub(super) checksum: String,
     pub(super) grace_period: Duration,
+    pub(super) prefixes: Prefixes,
+    /// The paths of its routes, under which some are counted.
+    routes: Vec<Box<str>>,
 }
 
 /// What was started with, and only a restart changes: each key with its value.
@@ -59,7 +66,6 @@ struct Next {
     access_log: Opened,
     certificate: Option<OtherFiles>,
     places: (usize, Option<usize>, AddressList),
-    limited: Vec<Box<str>>,
     kept: Kept,
     level: Level,
     reloads_on_change: bool,
@@ -70,16 +76,27 @@ struct Next {
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
         let (server, replica) = (&config.server, &config.replica);
+        // However the configuration was named, and from which folder.
+        let path = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let replica = config::Replica {
+            path: path(&replica.path),
+            key_file: replica.key_file.as_deref().map(path),
+            ..replica.clone()
+        };
         let clients = server.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let clients = clients.map(|clients| (path(&clients.authorities), clients.required));
         Self(vec![
             ("server.listen", format!("{:?}", server.listen)),
             ("server.threads", format!("{:?}", server.threads)),
             ("server.tls", format!("{:?}", server.tls.is_some())),
             ("server.tls.client_ca", format!("{clients:?}")),
             ("admin.listen", format!("{:?}", config.admin.listen)),
+            ("admin.tls", format!("{:?}", config.admin.tls)),
             ("audit", format!("{:?}", config.audit)),
             ("replica", format!("{replica:?}")),
+            ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
+            ("usage", format!("{:?}", config.usage)),
         ])
     }
 
@@ -92,7 +109,12 @@ impl Fixed {
 
 impl Kept {
     pub(super) fn of(config: &Config) -> Self {
-        Self { checksum: config.file.checksum.clone(), grace_period: config.server.grace_period }
+        Self {
+            checksum: config.file.checksum.clone(),
+            grace_period: config.server.grace_period,
+            prefixes: config.credentials.prefixes(),
+            routes: config.routes.routes().iter().map(|route| route.pattern.clone()).collect(),
+        }
     }
 }
 
@@ -108,6 +130,11 @@ impl Reloader {
         self.kept.lock().grace_period
     }
 
+    /// How what is made here begins.
+    pub(super) fn prefixes(&self) -> Prefixes {
+        self.kept.lock().prefixes.clone()
+    }
+
     /// Ends what is done in the background for the upstreams.
     pub(super) fn end(&self) {
         self.engines.current().upstreams.end(None);
@@ -115,39 +142,99 @@ impl Reloader {
 
     /// What the admin listener was asked for; `None` where another configuration is meant.
     pub(super) async fn asked(self: Arc<Self>, request: ReloadRequest) -> Option<ReloadReport> {
-        let is_ours = |path: &PathBuf| match (path.canonicalize(), self.file.canonicalize()) {
-            (Ok(asked), Ok(own)) => asked == own,
-            _ => *path == self.file,
-        };
-        if request.config.as_ref().is_some_and(|path| !is_ours(path)) {
+        // However it is named, also where it is gone by now.
+        let same = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+        if request.config.as_ref().is_some_and(|path| same(path) != same(&self.file)) {
             return None;
         }
-        Some(self.reload("asked for").await)
+        Some(self.reload("asked for", request).await)
     }
 
     /// Tries the file. In a task of its own: who asked may go away meanwhile.
-    async fn reload(self: Arc<Self>, why: &'static str) -> ReloadReport {
+    async fn reload(self: Arc<Self>, why: &'static str, request: ReloadRequest) -> ReloadReport {
         let reloader = Arc::clone(&self);
         let tried = tokio::spawn(async move {
             let mut tried = reloader.tried.lock().await;
-            reloader.attempt(&mut tried, why).await
+            if request.dry_run {
+                return reloader.look_ahead(&request).await;
+            }
+            supervisor::tell(News::Reloading).await;
+            let report = reloader.attempt(&mut tried, why, request.max_changed).await;
+            let status = match report.result {
+                ReloadResult::Refused => {
+                    "a changed configuration was refused (see the log); the one before is in force"
+                }
+                _ => "a changed configuration is in force",
+            };
+            supervisor::tell(News::Ready(status.to_owned())).await;
+            report
         });
-        match tried.await {
+        let report = match tried.await {
             Ok(report) => report,
             Err(error) => self.refused(format!("it ended early: {error}"), why),
+        };
+        // What was only tried may have had routes to count.
+        let kept = self.kept.lock();
+        self.builder.metrics.keep_limited(|path| kept.routes.iter().any(|kept| **kept == *path));
+        drop(kept);
+        report
+    }
+
+    async fn attempt(&self, tried: &mut String, why: &'static str, max_changed: Option<f64>) -> ReloadReport {
+        let next = match self.prepare(&self.file, tried, parts::open).await {
+            Ok(next) => next,
+            Err(problem) => return self.refused(problem, why),
+        };
+        let decisions = match max_changed {
+            Some(_) => Some(self.replay(&next.engine).await),
+            None => None,
+        };
+        let report = match too_many(decisions.as_ref(), max_changed) {
+            None => self.put_in_force(next, why),
+            Some(problem) => self.refused(problem, why),
+        };
+        ReloadReport { decisions, ..report }
+    }
+
+    /// Says what would become of the configuration, or of another file, and changes nothing.
+    async fn look_ahead(&self, request: &ReloadRequest) -> ReloadReport {
+        let file = request.candidate.as_ref().unwrap_or(&self.file);
+        let looked = self.prepare(file, &mut String::new(), parts::try_open).await;
+        let decisions = match &looked {
+            Ok(next) => Some(self.replay(&next.engine).await),
+            Err(_) => None,
+        };
+        let (problem, warnings, needs_restart) = match looked {
+            Ok(next) => {
+                (too_many(decisions.as_ref(), request.max_changed), next.warnings, next.needs_restart)
+            }
+            Err(problem) => (Some(problem), Vec::new(), Vec::new()),
+        };
+        ReloadReport {
+            result: if problem.is_some() { ReloadResult::Refused } else { ReloadResult::Checked },
+            file: file.display().to_string(),
+            checksum: self.kept.lock().checksum.clone(),
+            problem,
+            warnings,
+            needs_restart,
+            decisions,
         }
     }
 
-    async fn attempt(&self, tried: &mut String, why: &'static str) -> ReloadReport {
-        match self.prepare(tried).await {
-            Ok(next) => self.put_in_force(next, why),
-            Err(problem) => self.refused(problem, why),
-        }
+    /// What `next` would make of the recent decisions. Many take a while, which no request waits for.
+    async fn replay(&self, next: &Engine) -> Replayed {
+        let before = self.engines.current();
+        tokio::task::block_in_place(|| replay(&self.builder.recent, &before, next))
     }
 
-    /// Reads and builds all that the file says.
-    async fn prepare(&self, tried: &mut String) -> Result<Next, String> {
-        let file = self.file.clone();
+    /// Reads and builds all that the file says; `open` opens the access log.
+    async fn prepare(
+        &self,
+        file: &Path,
+        tried: &mut String,
+        open: impl Fn(&Destination) -> Result<Opened, StartError>,
+    ) -> Result<Next, String> {
+        let file = file.to_owned();
         let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
         let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
         *tried = checksum.unwrap_or_default();
@@ -158,13 +245,12 @@ impl Reloader {
         let warnings = warnings.map(ToString::to_string).collect();
         let needs_restart = self.fixed.differing(&Fixed::of(&config));
         let certificate = config.server.tls.as_ref().map(|tls| self.certificate(tls)).transpose()?.flatten();
-        let access_log = parts::open(&config.log.access).map_err(|error| error.to_string())?;
+        let access_log = open(&config.log.access).map_err(|error| error.to_string())?;
         let server = &config.server;
         let places =
             (server.max_connections, server.max_connections_per_address, server.trusted_proxies.clone());
         let kept = Kept::of(&config);
         let (level, reloads_on_change) = (config.log.level, server.reload_on_change);
-        let limited = config.routes.routes().iter().map(|route| route.pattern.clone()).collect();
         let before = self.engines.current();
         let engine = self.builder.build(config, Some(&before)).await.map_err(|error| error.to_string())?;
         Ok(Next {
@@ -172,7 +258,6 @@ impl Reloader {
             access_log,
             certificate,
             places,
-            limited,
             kept,
             level,
             reloads_on_change,
@@ -206,11 +291,10 @@ impl Reloader {
         self.places.renumber(most, per_address, uncounted);
         self.builder.access_log.redirect(next.access_log);
         if let (Some(certificate), Some(other)) = (&self.certificate, next.certificate) {
-            metrics.tls_expires(certificate.take(other));
+            metrics.tls_expires("public", certificate.take(other));
         }
         next.level.set();
         self.reloads_on_change.store(next.reloads_on_change, Ordering::Relaxed);
-        metrics.keep_limited(|path| next.limited.iter().any(|kept| **kept == *path));
         let checksum = next.kept.checksum.clone();
         *self.kept.lock() = next.kept;
         metrics.reloads.applied(&checksum, Timestamp::now());
@@ -227,6 +311,7 @@ impl Reloader {
             problem: None,
             warnings: next.warnings,
             needs_restart: next.needs_restart,
+            decisions: None,
         }
     }
 
@@ -240,6 +325,7 @@ impl Reloader {
             problem: Some(problem),
             warnings: Vec::new(),
             needs_restart: Vec::new(),
+            decisions: None,
         }
     }
 
@@ -251,7 +337,7 @@ impl Reloader {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    Arc::clone(&self).reload("SIGHUP").await;
+                    Arc::clone(&self).reload("SIGHUP", ReloadRequest::default()).await;
                 }
                 _ = looks.tick() => if self.reloads_on_change.load(Ordering::Relaxed) {
                     Arc::clone(&self).look(&mut look).await;
@@ -274,9 +360,21 @@ impl Reloader {
         let Ok(Some(checksum)) = read else { return };
         let is_new = *self.tried.lock().await != checksum;
         if is_new {
-            self.reload("the file changed").await;
+            self.reload("the file changed", ReloadRequest::default()).await;
         }
     }
+}
+
+/// Why more would change than is allowed.
+fn too_many(decisions: Option<&Replayed>, max_changed: Option<f64>) -> Option<String> {
+    let (decisions, most) = (decisions?, max_changed?);
+    let Replayed { decisions: all, changed, unknown, .. } = decisions;
+    (decisions.percent() > most).then(|| {
+        let percent = decisions.percent();
+        format!(
+            "error: of {all} recent decisions {changed} would change and {unknown} may, {percent:.2} %; at most {most} % are allowed"
+        )
+    })
 }
 
 /// What is known of the file.

@@ -8,18 +8,13 @@ use serde_json::Value;
 use super::failure::{Failure, load};
 use super::output::Output;
 use crate::model::{ClientId, ScopeSet, StoreId, Subject};
-use crate::replica::{Committed, Prefixes, Writer};
+use crate::replica::{Committed, Writer};
 
 /// Opens the replica that the configuration names.
 pub(super) fn writer(config: &Path) -> Result<Writer, Failure> {
     let config = load(config)?;
-    let prefixes = Prefixes {
-        client_id: config.credentials.client_id_prefix,
-        client_secret: config.credentials.client_secret_prefix,
-        access_token: config.credentials.access_token_prefix,
-    };
     let writer = Writer::open(&config.replica.path, config.replica.key_file.as_deref());
-    Ok(writer.map_err(Failure::failed)?.with_prefixes(prefixes))
+    Ok(writer.map_err(Failure::failed)?.with_prefixes(config.credentials.prefixes()))
 }
 
 /// Waits until every gateway on this machine decides by the change, then prints its result. A new

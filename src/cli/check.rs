@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::{Config, Diagnostic, Severity};
-use crate::replica::{self, Replica};
+use crate::config::{Config, Diagnostic, Problems, Severity};
+use crate::replica::{self, Replica, granted_scopes};
 
 /// Check the configuration
 #[derive(Debug, clap::Args)]
@@ -19,12 +19,37 @@ pub(super) struct Arguments {
     connect: bool,
 }
 
+/// What `--json` prints; the fields are documented in the README and stay.
 #[derive(Serialize)]
 struct Report<'a> {
     valid: bool,
+    file: String,
+    errors: usize,
+    warnings: usize,
     diagnostics: &'a [Diagnostic],
+    /// How many more there are.
+    unlisted: usize,
+    /// Why the file could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     connections: Vec<Connection>,
+}
+
+impl<'a> Report<'a> {
+    fn new(file: &Path, diagnostics: &'a [Diagnostic], problem: Option<String>) -> Self {
+        let errors = diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+        Self {
+            valid: errors == 0 && problem.is_none(),
+            file: file.display().to_string(),
+            errors,
+            warnings: diagnostics.len() - errors,
+            diagnostics,
+            unlisted: 0,
+            problem,
+            connections: Vec::new(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -36,22 +61,28 @@ struct Connection {
 
 impl Arguments {
     pub(super) fn run(self, path: &Path, output: &Output) -> Result<(), Failure> {
-        let (config, warnings) = match Config::load(path) {
-            Ok(loaded) => loaded,
+        // Scopes are compared where the replica can be read; `--connect` says why it cannot.
+        let scopes = |config: &Config| granted_scopes(&config.replica.path).ok();
+        let (config, warnings) = match Config::examine(path, scopes) {
+            Ok(examined) => examined,
             Err(problems) => {
                 if output.json {
-                    let diagnostics = problems.diagnostics();
-                    output.result(&Report { valid: false, diagnostics, connections: Vec::new() }, |_| {
-                        String::new()
-                    });
+                    let (unlisted, problem) = match &problems {
+                        Problems::Unreadable { .. } => (0, Some(problems.to_string())),
+                        Problems::Invalid { unlisted, .. } => (*unlisted, None),
+                    };
+                    let report = Report { unlisted, ..Report::new(path, problems.diagnostics(), problem) };
+                    output.result(&report, |_| String::new());
                 }
                 return Err(Failure::Config(problems));
             }
         };
-        let connections = if self.connect { connect(&config) } else { Vec::new() };
-        let failed = connections.iter().filter(|connection| connection.error.is_some()).count();
-        let tried = connections.len();
-        let report = Report { valid: true, diagnostics: &warnings, connections };
+        let mut report = Report::new(path, &warnings, None);
+        if self.connect {
+            report.connections = connect(&config);
+        }
+        let failed = report.connections.iter().filter(|connection| connection.error.is_some()).count();
+        let tried = report.connections.len();
         output.result(&report, |report| text(path, &config, report));
         match failed {
             0 => Ok(()),

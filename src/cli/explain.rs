@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde::Serialize;
 
 use super::failure::{Failure, load};
 use super::output::Output;
+use crate::admin::{Explanation, Injected};
 use crate::app;
 use crate::config::Config;
-use crate::gate::{Decision, Pass, RawHead, Reason, Step, Trail};
+use crate::gate::{Decision, Pass, RawHead, Reason, Step, Told, Trail};
 use crate::hasher::{Hasher, Verdict};
 use crate::model::{ProofKey, Timestamp};
 use crate::replica::{self, Replica};
@@ -30,56 +30,13 @@ pub(super) struct Arguments {
     url: String,
 }
 
-#[derive(Serialize)]
-struct Explanation {
-    decision: &'static str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    steps: Vec<String>,
-    removed: Vec<String>,
-    injected: Vec<Injected>,
-}
-
-#[derive(Serialize)]
-struct Injected {
-    name: String,
-    value: String,
-}
-
 /// Keeps each step as a sentence.
 #[derive(Default)]
 struct Telling(Vec<String>);
 
 impl Trail for Telling {
     fn step(&mut self, step: Step<'_>) {
-        self.0.push(match step {
-            Step::Route(_, route) => format!("route {}", route.pattern),
-            Step::Preflight => "a CORS preflight carries no credentials".to_owned(),
-            Step::Presented(kind) => format!("presented: {}", kind.name()),
-            Step::App(app) => format!("app {} ({:?})", app.client_id, app.status).to_lowercase(),
-            Step::SecretEqual => "the client secret is the app's".to_owned(),
-            Step::SignatureEqual => "the signature is of the app's signing key".to_owned(),
-            Step::Token(token) => format!("the token is known; it is for store {}", token.store_id),
-            Step::Installation(found) => {
-                format!(
-                    "installation {} of {} in store {}",
-                    found.installation_id, found.client_id, found.store_id
-                )
-            }
-            Step::Store(store) => format!("store {} ({:?})", store.store_id, store.status).to_lowercase(),
-            Step::Scope(scope) => format!("scope {scope} is granted"),
-        });
+        self.0.push(Told::from(step).to_string());
     }
 }
 
@@ -149,11 +106,9 @@ impl Arguments {
                             Pass::Permitted(_) => "forward",
                             Pass::Anonymous => "forward without identity",
                             Pass::Upstream => "forward with the caller's own credentials",
-                        },
+                        }
+                        .to_owned(),
                         status: 200,
-                        code: None,
-                        message: None,
-                        reason: None,
                         route: Some(route.pattern.to_string()),
                         upstream: upstreams.get(route.upstream).cloned(),
                         target: Some(head.target.path_and_query().into_owned()),
@@ -166,6 +121,7 @@ impl Arguments {
                                 value: String::from_utf8_lossy(value.as_bytes()).into_owned(),
                             })
                             .collect(),
+                        ..Explanation::default()
                     };
                     return print(output, explanation);
                 }
@@ -187,35 +143,16 @@ fn endpoints(config: &Config) -> Vec<(Box<str>, &'static str)> {
 
 fn answered_here(step: String, path: &str) -> Explanation {
     Explanation {
-        decision: "answer here",
+        decision: "answer here".to_owned(),
         status: 200,
-        code: None,
-        message: None,
-        reason: None,
-        route: None,
-        upstream: None,
         target: Some(path.to_owned()),
         steps: vec![step],
-        removed: Vec::new(),
-        injected: Vec::new(),
+        ..Explanation::default()
     }
 }
 
 fn refused(reason: &Reason, telling: Telling, path: Option<&str>) -> Explanation {
-    let code = reason.code();
-    Explanation {
-        decision: "refuse",
-        status: code.status().as_u16(),
-        code: Some(code.name()),
-        message: Some(reason.message().into_owned()),
-        reason: Some(reason.to_string()),
-        route: None,
-        upstream: None,
-        target: path.map(str::to_owned),
-        steps: telling.0,
-        removed: Vec::new(),
-        injected: Vec::new(),
-    }
+    Explanation { target: path.map(str::to_owned), steps: telling.0, ..Explanation::refused(reason) }
 }
 
 fn print(output: &Output, explanation: Explanation) -> Result<(), Failure> {
@@ -223,7 +160,8 @@ fn print(output: &Output, explanation: Explanation) -> Result<(), Failure> {
     Ok(())
 }
 
-fn text(explanation: &Explanation) -> String {
+/// The steps and what came of them.
+pub(super) fn text(explanation: &Explanation) -> String {
     let mut text = String::new();
     for (number, step) in explanation.steps.iter().enumerate() {
         text.push_str(&format!("{:>2}. {step}\n", number + 1));
@@ -233,6 +171,13 @@ fn text(explanation: &Explanation) -> String {
             text.push_str(&format!("=> refused: {} {code}: {reason}\n", explanation.status));
             if let Some(message) = &explanation.message {
                 text.push_str(&format!("   the caller is told: {message}\n"));
+            }
+            let remedies =
+                [("caller", &explanation.caller_remedy), ("operator", &explanation.operator_remedy)];
+            for (who, remedy) in remedies {
+                if let Some(remedy) = remedy.as_ref().filter(|remedy| *remedy != "nothing.") {
+                    text.push_str(&format!("   what the {who} can do: {remedy}\n"));
+                }
             }
         }
         _ => {

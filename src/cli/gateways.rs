@@ -1,8 +1,8 @@
 //! The gateways that run on this machine, as the commands that ask them find them: by the sockets beside the
-//! replica, or, where there is none, at the address of the configuration.
+//! replica. Not by the address in the configuration: while no gateway listens there, anybody's program may, and
+//! would be shown the admin token.
 //!
-//! The configuration may be one that no gateway would take: only where the replica and the admin
-//! listener are is read of it.
+//! The configuration may be one that no gateway would take: only where the replica is is read of it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,16 +31,13 @@ pub(super) struct Gateways {
 }
 
 impl Gateways {
-    /// Finds them. There is at least one address; whether somebody listens there is not known.
+    /// Finds them: at least one.
     pub(super) fn find(config: &Path) -> Result<Self, Failure> {
-        let (replica, admin) = Config::whereabouts(config)
+        let replica = Config::replica_of(config)
             .map_err(|error| Failure::Config(Problems::Unreadable { path: config.to_owned(), error }))?;
-        let mut addresses = replica::admin_listeners(&replica);
+        let addresses = replica::admin_listeners(&replica);
         if addresses.is_empty() {
-            if admin.port() == 0 {
-                return Err(nobody(config));
-            }
-            addresses.push(admin);
+            return Err(nobody(config));
         }
         let token = TokenFile::read(&replica).map_err(Failure::failed)?;
         let token = token.ok_or_else(|| nobody(config))?;
@@ -63,23 +60,49 @@ impl Gateways {
         body: &impl Serialize,
     ) -> Result<Option<(u16, Value)>, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::failed)?;
-        let call = ureq::http::Request::post(format!("http://{address}{path}"))
+        let sent = self.send(address, ureq::http::Request::post(format!("http://{address}{path}")), body)?;
+        Ok(sent.map(parsed))
+    }
+
+    /// Asks one of them: as [`Gateways::post`].
+    pub(super) fn ask(&self, address: SocketAddr, path: &str) -> Result<Option<(u16, Value)>, Failure> {
+        Ok(self.read(address, path)?.map(parsed))
+    }
+
+    /// Asks one of them for a text.
+    pub(super) fn read(&self, address: SocketAddr, path: &str) -> Result<Option<(u16, String)>, Failure> {
+        self.send(address, ureq::http::Request::get(format!("http://{address}{path}")), Vec::new())
+    }
+
+    fn send(
+        &self,
+        address: SocketAddr,
+        call: ureq::http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<Option<(u16, String)>, Failure> {
+        let call = call
             .header("Authorization", format!("Bearer {}", self.token.expose()))
-            .header("Content-Type", "application/json")
-            .body(body)
-            .map_err(Failure::failed)?;
+            .header("Content-Type", "application/json");
+        let sent = match body.is_empty() {
+            true => call.body(()).map_err(Failure::failed).map(|call| self.agent.run(call))?,
+            false => call.body(body).map_err(Failure::failed).map(|call| self.agent.run(call))?,
+        };
         let failed = |error: ureq::Error| Failure::Failed(format!("the gateway at {address}: {error}"));
-        match self.agent.run(call) {
+        match sent {
             Ok(mut answer) => {
                 let text =
                     answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(failed)?;
-                Ok(Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())))
+                Ok(Some((answer.status().as_u16(), text)))
             }
             Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(None),
             Err(ureq::Error::ConnectionFailed) => Ok(None),
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+fn parsed((status, text): (u16, String)) -> (u16, Value) {
+    (status, serde_json::from_str(&text).unwrap_or_default())
 }
 
 /// That no gateway runs with the configuration.

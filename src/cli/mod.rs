@@ -6,15 +6,21 @@ mod audit;
 mod change;
 mod check;
 mod code;
+mod completions;
 mod config;
 mod demo;
+mod errors;
 mod explain;
 mod failure;
 mod gateways;
 mod import;
 mod input;
 mod install;
+mod key;
 mod list;
+mod man;
+mod oauth_client;
+mod openapi;
 mod operator;
 mod output;
 mod reload;
@@ -22,8 +28,11 @@ mod run;
 mod session;
 mod store;
 mod token;
+mod top;
+mod usage;
 mod user;
 mod when;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,7 +70,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT; prints one line `ready` when requests are accepted
-    Run,
+    Run(run::Arguments),
     /// Try it: a sample store API behind a gateway, with seeded credentials
     Demo(demo::Arguments),
     /// Check the configuration; every problem with file, line and column
@@ -93,15 +102,35 @@ enum Command {
     /// Operators: who may use the admin API
     #[command(subcommand)]
     Operator(operator::Command),
+    /// Clients of the identity provider: websites where people sign in
+    #[command(subcommand)]
+    OauthClient(oauth_client::Command),
+    /// Keys that the identity provider signs with
+    #[command(subcommand)]
+    Key(key::Command),
     /// Show who changed what, newest first
     Audit(audit::Arguments),
+    /// Print the OpenAPI document of the admin API
+    Openapi,
+    /// Watch a running gateway: requests, refusals, times, the busiest apps and stores
+    Top(top::Arguments),
+    /// Show who calls how much, and whether a replaced secret is still in use
+    Usage(usage::Arguments),
     /// Users: customers and merchants who sign in
     #[command(subcommand)]
     User(user::Command),
     /// Take over stores, apps, installations and tokens; all or nothing
     Import(import::Arguments),
+    /// What an error code means, and what to do; all codes without one
+    Errors(errors::Arguments),
     /// Tell every step of the decision on a request; shows no secret, forwards nothing
     Explain(explain::Arguments),
+    /// Tell the same of a request that was decided lately, by its id
+    Why(why::Arguments),
+    /// Print the completion script of a shell: bash, zsh, fish, elvish or powershell
+    Completions(completions::Arguments),
+    /// Write the man pages of all commands to a folder
+    Man(man::Arguments),
 }
 
 /// Runs the program with the arguments of the process.
@@ -117,7 +146,7 @@ pub fn main() -> ExitCode {
 fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
     let config = &*arguments.config;
     match arguments.command {
-        Command::Run => run::run(config),
+        Command::Run(run) => run.run(config),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config, output),
         Command::Reload(reload) => reload.run(config, output),
@@ -130,9 +159,21 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Code(command) => command.run(config, output),
         Command::Session(command) => command.run(config, output),
         Command::Operator(command) => command.run(config, output),
+        Command::Openapi => openapi::run(),
+        Command::OauthClient(command) => command.run(config, output),
+        Command::Key(command) => command.run(config, output),
         Command::Audit(audit) => audit.run(config, output),
+        Command::Top(top) => top.run(config, output),
+        Command::Usage(usage) => usage.run(config, output),
         Command::User(command) => command.run(config, output),
         Command::Import(import) => import.run(config, output),
+        Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
+        Command::Why(why) => why.run(config, output),
+        Command::Completions(completions) => {
+            completions.run();
+            Ok(())
+        }
+        Command::Man(man) => man.run(output),
     }
 }

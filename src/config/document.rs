@@ -63,8 +63,6 @@ pub(super) struct Section<'d> {
     span: Range<usize>,
     table: Option<&'d DeTable<'d>>,
     asked: Vec<&'static str>,
-    /// Keys that are refused with a reason of their own.
-    reserved: Vec<&'static str>,
     report: &'d Report,
 }
 
@@ -76,7 +74,7 @@ impl<'d> Section<'d> {
 
     fn new(name: String, span: Range<usize>, table: Option<&'d DeTable<'d>>, report: &'d Report) -> Self {
         let keys = report.keys().section(&name);
-        Self { name, keys, span, table, asked: Vec::new(), reserved: Vec::new(), report }
+        Self { name, keys, span, table, asked: Vec::new(), report }
     }
 
     /// The place of the header.
@@ -103,7 +101,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The value of `key`, whatever its type.
+    /// The value of `key`, which has one of several forms; the caller reports one that has none of them.
     pub(super) fn one_of(&mut self, key: &'static str, forms: &'static [Form]) -> Any<'d> {
         let (key, value) = self.ask(key, Form::OneOf(forms));
         Any { key, value }
@@ -146,14 +144,12 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// `true` or `false`; `false` where the key is absent.
+    /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str) -> Given<bool> {
-        let given = self.given(key, Form::Flag, |section, value| match value.get_ref() {
+        self.given(key, Form::Flag, |section, value| match value.get_ref() {
             DeValue::Boolean(flag) => Some(Spanned::new(value.span(), *flag)),
             _ => section.wrong_type(key, value, "`true` or `false`", "write it without quotes"),
-        });
-        self.report.holds_by_default(given.key, false);
-        given
+        })
     }
 
     /// A list of strings. Elements of another type are reported and left out.
@@ -233,21 +229,11 @@ impl<'d> Section<'d> {
         Some(Self::new(self.path(key), value.span(), Some(table), self.report))
     }
 
-    /// Refuses `key` with a reason of its own: a later version will know it.
-    pub(super) fn reserve(&mut self, key: &'static str, message: &str) {
-        self.reserved.push(key);
-        if let Some((name, _)) = self.table.and_then(|table| table.get_key_value(key)) {
-            self.report.push(
-                Finding::error(name.span(), message).help(format!("remove {} from this file", quoted(key))),
-            );
-        }
-    }
-
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
         for name in self.table.into_iter().flat_map(DeTable::keys) {
             let key = name.get_ref().as_ref();
-            if !self.asked.contains(&key) && !self.reserved.contains(&key) {
+            if !self.asked.contains(&key) {
                 self.report.unknown_key(&self.name, key, name.span(), self.asked.clone());
             }
         }

@@ -14,6 +14,8 @@ pub struct Log {
     pub access: Destination,
     /// From which importance on messages of the process are written; `info` by default.
     pub level: Level,
+    /// How many decisions are remembered; 4096 by default.
+    pub recent_decisions: usize,
 }
 
 impl Log {
@@ -31,6 +33,7 @@ impl Log {
             Some((_, path)) => Destination::File(folder.join(path)),
         };
         let level = value::word(report, &raw.level, Level::default(), &Level::NAMES);
-        Self { access, level }
+        let recent_decisions = value::number(report, &raw.recent_decisions, 4096, 0..=1_048_576);
+        Self { access, level, recent_decisions }
     }
 }

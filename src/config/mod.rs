@@ -8,7 +8,10 @@
 mod audit;
 mod diagnostic;
 mod document;
+mod errors;
+mod examine;
 mod excerpt;
+mod idp;
 mod inject;
 mod keys;
 mod limits;
@@ -27,27 +30,30 @@ mod tests;
 mod tokens;
 mod upstream;
 mod upstream_tls;
+mod usage;
 mod value;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::DeTable;
 
 pub use audit::Audit;
+pub(crate) use diagnostic::did_you_mean;
 pub use diagnostic::{Diagnostic, Severity};
+pub use errors::Errors;
 pub use limits::Limits;
 pub use log::Log;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use schema::schema;
-pub use server::{Admin, ClientCertificates, Server, Tls};
+pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
 pub use settings::{Origin, Setting, settings};
 pub use upstream::{Scheme, Server as UpstreamServer, Upstream};
 pub use upstream_tls::UpstreamTls;
+pub use usage::Usage;
 
 use sha2::{Digest, Sha256};
 
@@ -83,8 +89,14 @@ pub struct Config {
     pub inject: InjectNames,
     /// What callers may cost.
     pub limits: Limits,
+    /// The identity provider; none by default.
+    pub idp: Option<crate::idp::Settings>,
     /// Where the access log goes.
     pub log: Log,
+    /// Who calls how much.
+    pub usage: Usage,
+    /// How refusals are written.
+    pub errors: Errors,
     /// The routes; at least one.
     pub routes: RouteTable,
     /// What each route says of rate limits, by its position.
@@ -144,20 +156,19 @@ impl Config {
         parse(text, file_name, &references::of_process, |config, _, _| config)
     }
 
-    /// Where the replica and the admin listener are, of a file that may have errors elsewhere.
+    /// Where the replica is, of a file that may have errors elsewhere.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
-    pub fn whereabouts(path: &Path) -> io::Result<(PathBuf, SocketAddr)> {
+    pub fn replica_of(path: &Path) -> io::Result<PathBuf> {
         let text = String::from_utf8_lossy(&read(path)?).into_owned();
         let report = Report::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut table = document::parse(&text, &report);
         references::resolve(table.get_mut(), &references::of_process, folder, &report);
         let raw = raw::Document::read(&table, &report);
-        let replica = Replica::check(&raw.replica, folder, &report);
-        Ok((replica.path, Admin::check(&raw.admin, &[], &report).listen))
+        Ok(Replica::check(&raw.replica, folder, &report).path)
     }
 
     /// The checksum of a file as [`SourceFile`] has it, whatever it holds; `None` where it cannot be read.
@@ -228,12 +239,14 @@ fn parse<T>(
 fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Report) -> Config {
     let raw = raw::Document::read(table, report);
     let server = Server::check(&raw.server, folder, report);
-    let admin = Admin::check(&raw.admin, &server.listen, report);
+    let admin = Admin::check(&raw.admin, &server.listen, folder, report);
     let own: Vec<_> = server.listen.iter().copied().chain([admin.listen]).collect();
     let upstreams: Vec<Upstream> =
         raw.upstreams.iter().map(|upstream| Upstream::check(upstream, &own, folder, report)).collect();
     let (routes, rates) = routes::check(&raw, server.path_case, &upstreams, end, report);
     let (token_endpoints, customer_tokens) = tokens::check(&raw, report);
+    let customers = customer_tokens.iter().map(|tokens| tokens.path.clone());
+    let taken: Vec<_> = token_endpoints.iter().flat_map(Endpoint::paths).chain(customers).collect();
     Config {
         file: SourceFile { path: PathBuf::new(), checksum: String::new() }, // known when it is done
         audit: Audit::check(&raw.audit, report),
@@ -242,7 +255,10 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         hasher: Hasher::check(&raw.hasher, report),
         inject: inject::check(&raw.inject, report),
         limits: Limits::check(&raw.limits, report),
+        idp: idp::check(raw.idp.as_ref(), &taken, folder, report),
         log: Log::check(&raw.log, folder, report),
+        usage: Usage::check(&raw.usage, report),
+        errors: Errors::check(&raw.errors, report),
         routes,
         rates,
         token_endpoints,

@@ -27,7 +27,10 @@ pub(super) struct Document<'d> {
     pub(super) upstreams: Vec<Upstream<'d>>,
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
+    pub(super) usage: Usage<'d>,
+    pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
+    pub(super) idp: Option<Idp<'d>>,
     pub(super) token_endpoints: Vec<TokenEndpoint<'d>>,
     pub(super) customer_tokens: Option<CustomerTokens<'d>>,
     pub(super) routes: Vec<Route<'d>>,
@@ -42,6 +45,9 @@ pub(super) struct Server<'d> {
     pub(super) trusted_proxies: Texts<'d>,
     pub(super) unsafe_trust_any_proxy: Given<bool>,
     pub(super) header_timeout: Text<'d>,
+    pub(super) body_timeout: Text<'d>,
+    pub(super) min_body_rate: Number,
+    pub(super) websocket_idle_timeout: Text<'d>,
     pub(super) grace_period: Text<'d>,
     pub(super) reload_on_change: Given<bool>,
     pub(super) path_case: Text<'d>,
@@ -63,6 +69,13 @@ pub(super) struct Tls<'d> {
 #[derive(Debug)]
 pub(super) struct Admin<'d> {
     pub(super) listen: Text<'d>,
+    pub(super) tls: Option<AdminTls<'d>>,
+}
+
+#[derive(Debug)]
+pub(super) struct AdminTls<'d> {
+    pub(super) cert: Text<'d>,
+    pub(super) key: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -150,9 +163,60 @@ pub(super) struct Limits<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Idp<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) issuer: Text<'d>,
+    pub(super) base: Text<'d>,
+    pub(super) login: Text<'d>,
+    pub(super) login_key_file: Text<'d>,
+    pub(super) session_idle: Text<'d>,
+    pub(super) session_life: Text<'d>,
+    pub(super) key_life: Text<'d>,
+    pub(super) brand: Brand<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Brand<'d> {
+    pub(super) name: Text<'d>,
+    pub(super) logo: Text<'d>,
+    pub(super) color: Text<'d>,
+    pub(super) color_dark: Text<'d>,
+    pub(super) help_url: Text<'d>,
+    pub(super) privacy_url: Text<'d>,
+    pub(super) terms_url: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
     pub(super) level: Text<'d>,
+    pub(super) recent_decisions: Number,
+}
+
+#[derive(Debug)]
+pub(super) struct Usage<'d> {
+    pub(super) enabled: Given<bool>,
+    pub(super) keep_minutes: Text<'d>,
+    pub(super) keep_hours: Text<'d>,
+    pub(super) keep_days: Text<'d>,
+    pub(super) pairs: Number,
+    pub(super) top: Number,
+    pub(super) alerts: Alerts<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Alerts<'d> {
+    pub(super) learning: Text<'d>,
+    pub(super) spike_calls: Number,
+    pub(super) spike_factor: Number,
+    pub(super) webhook: Text<'d>,
+    pub(super) secret: Text<'d>,
+}
+
+#[derive(Debug)]
+pub(super) struct Errors<'d> {
+    pub(super) format: Text<'d>,
+    pub(super) docs_url: Text<'d>,
 }
 
 #[derive(Debug)]
@@ -232,7 +296,10 @@ impl<'d> Document<'d> {
                 .collect(),
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
+            usage: Usage::read(root.section("usage")),
+            errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
+            idp: Idp::read(root.section("idp")),
             token_endpoints: root
                 .sections("token_endpoint")
                 .into_iter()
@@ -243,7 +310,6 @@ impl<'d> Document<'d> {
             has_other_routes: routes.is_none(),
             routes: routes.into_iter().flatten().map(Route::read).collect(),
         };
-        root.reserve("idp", "this version does not serve an identity provider yet");
         root.finish();
         document
     }
@@ -258,6 +324,9 @@ impl<'d> Server<'d> {
             trusted_proxies: section.texts("trusted_proxies"),
             unsafe_trust_any_proxy: section.flag("unsafe_trust_any_proxy"),
             header_timeout: section.text("header_timeout"),
+            body_timeout: section.text("body_timeout"),
+            min_body_rate: section.number("min_body_rate"),
+            websocket_idle_timeout: section.text("websocket_idle_timeout"),
             grace_period: section.text("grace_period"),
             reload_on_change: section.flag("reload_on_change"),
             path_case: section.text("path_case"),
@@ -291,9 +360,22 @@ impl<'d> Tls<'d> {
 
 impl<'d> Admin<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let admin = Self { listen: section.text("listen") };
+        let tls = AdminTls::read(section.section("tls"));
+        let admin = Self { listen: section.text("listen"), tls };
         section.finish();
         admin
+    }
+}
+
+impl<'d> AdminTls<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let help = "[admin.tls] needs both `cert` and `key`, the paths of two PEM files";
+        section.require("cert", help);
+        section.require("key", help);
+        let tls = Self { cert: section.text("cert"), key: section.text("key") };
+        section.finish();
+        present.then_some(tls)
     }
 }
 
@@ -415,11 +497,89 @@ impl<'d> Limits<'d> {
     }
 }
 
+impl<'d> Idp<'d> {
+    fn read(mut section: Section<'d>) -> Option<Self> {
+        let present = section.is_present();
+        let idp = Self {
+            span: section.span(),
+            issuer: section.text("issuer"),
+            base: section.text("base"),
+            login: section.text("login"),
+            login_key_file: section.text("login_key_file"),
+            session_idle: section.text("session_idle"),
+            session_life: section.text("session_life"),
+            key_life: section.text("key_life"),
+            brand: Brand::read(section.section("brand")),
+        };
+        section.finish();
+        present.then_some(idp)
+    }
+}
+
+impl<'d> Brand<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let brand = Self {
+            name: section.text("name"),
+            logo: section.text("logo"),
+            color: section.text("color"),
+            color_dark: section.text("color_dark"),
+            help_url: section.text("help_url"),
+            privacy_url: section.text("privacy_url"),
+            terms_url: section.text("terms_url"),
+        };
+        section.finish();
+        brand
+    }
+}
+
 impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
-        let log = Self { access: section.text("access"), level: section.text("level") };
+        let log = Self {
+            access: section.text("access"),
+            level: section.text("level"),
+            recent_decisions: section.number("recent_decisions"),
+        };
         section.finish();
         log
+    }
+}
+
+impl<'d> Usage<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let alerts = Alerts::read(section.section("alerts"));
+        let usage = Self {
+            enabled: section.flag("enabled"),
+            keep_minutes: section.text("keep_minutes"),
+            keep_hours: section.text("keep_hours"),
+            keep_days: section.text("keep_days"),
+            pairs: section.number("pairs"),
+            top: section.number("top"),
+            alerts,
+        };
+        section.finish();
+        usage
+    }
+}
+
+impl<'d> Alerts<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let alerts = Self {
+            learning: section.text("learning"),
+            spike_calls: section.number("spike_calls"),
+            spike_factor: section.number("spike_factor"),
+            webhook: section.text("webhook"),
+            secret: section.text("secret"),
+        };
+        section.finish();
+        alerts
+    }
+}
+
+impl<'d> Errors<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        let errors = Self { format: section.text("format"), docs_url: section.text("docs_url") };
+        section.finish();
+        errors
     }
 }
 

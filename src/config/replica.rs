@@ -6,6 +6,7 @@ use super::raw;
 use super::report::{Finding, Report};
 use super::server::cores;
 use super::value;
+use crate::replica::Prefixes;
 
 /// The local store of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,15 @@ impl Replica {
 }
 
 impl Credentials {
+    /// How what is made here begins.
+    pub fn prefixes(&self) -> Prefixes {
+        Prefixes {
+            client_id: self.client_id_prefix.clone(),
+            client_secret: self.client_secret_prefix.clone(),
+            access_token: self.access_token_prefix.clone(),
+        }
+    }
+
     pub(super) fn check(raw: &raw::Credentials<'_>, report: &Report) -> Self {
         // Every JSON object in base64url begins so: `{"`.
         const SESSION_TOKEN: &str = "eyJ";

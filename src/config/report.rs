@@ -65,6 +65,9 @@ impl Finding {
             }
         }
         let origin = format!("the value comes from {names}");
+        if self.severity == Severity::Warning {
+            return; // the value is what it should be
+        }
         self.help = Some(match self.help.take() {
             Some(help) => format!("{help}\n{origin}"),
             None => origin,
@@ -107,6 +110,21 @@ impl Report {
 
     pub(super) fn push(&self, finding: Finding) {
         self.findings.borrow_mut().push(finding);
+    }
+
+    /// Whether the configuration cannot be used.
+    pub(super) fn has_errors(&self) -> bool {
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        !self.syntax.borrow().is_empty()
+            || !self.unresolved.borrow().is_empty()
+            || !self.unknown.borrow().is_empty()
+            || self.findings.borrow().iter().any(is_error)
+    }
+
+    /// The files that values stand in, by where they are named.
+    pub(super) fn referenced_files(&self) -> Vec<(Range<usize>, PathBuf)> {
+        let brought = self.brought.borrow();
+        brought.values().filter_map(|one| Some((one.span.clone(), one.file.clone()?))).collect()
     }
 
     /// Whether there is more to say already than is shown, so that costly advice can be left out.

@@ -102,6 +102,21 @@ pub(super) fn check(
         }
         RouteTable::default()
     });
+    for found in table.unreachable() {
+        let span = places.get(found.index).cloned().unwrap_or_default();
+        let takers: Vec<String> = found.taken_by.iter().map(|path| quoted(path)).collect();
+        report.push(
+            Finding::warning(
+                span,
+                format!("no request takes this route: {} take its paths", takers.join(" and ")),
+            )
+            .help(
+                "the most specific path decides, and then its methods; remove this route or one of those"
+                    .to_owned(),
+            )
+            .whole_file(),
+        );
+    }
     (table, rates)
 }
 

@@ -27,6 +27,12 @@ pub struct Server {
     pub trusted_proxies: AddressList,
     /// The time to receive a complete request head; 10 s by default.
     pub header_timeout: Duration,
+    /// The time of waiting for a body that is looked at as a whole; 20 s by default.
+    pub body_timeout: Duration,
+    /// What that time must bring on average, in bytes per second; 240 by default. 0: anything.
+    pub min_body_rate: u64,
+    /// How long nobody may send on a WebSocket; 5 minutes by default.
+    pub websocket_idle_timeout: Duration,
     /// The time that requests under way get at shutdown; 10 s by default.
     pub grace_period: Duration,
     /// Whether a changed file is put in force by itself, which is the default.
@@ -69,9 +75,20 @@ pub struct ClientCertificates {
 /// The admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where health, metrics and the admin API are served; always loop-back, `127.0.0.1:9180` by
-    /// default.
+    /// Where health, metrics and the admin API are served; `127.0.0.1:9180` by default. Without TLS
+    /// always loop-back.
     pub listen: SocketAddr,
+    /// The certificate; plain HTTP by default.
+    pub tls: Option<AdminTls>,
+}
+
+/// What TLS the admin listener speaks. The files are read at start, and again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
 }
 
 const fn seconds(seconds: u64) -> Duration {
@@ -92,8 +109,16 @@ impl Server {
                 seconds(10),
                 seconds(1)..=seconds(300),
             ),
+            body_timeout: value::duration(report, &raw.body_timeout, seconds(20), seconds(1)..=seconds(3600)),
+            min_body_rate: value::number(report, &raw.min_body_rate, 240, 0..=1_000_000) as u64,
+            websocket_idle_timeout: value::duration(
+                report,
+                &raw.websocket_idle_timeout,
+                seconds(300),
+                seconds(1)..=seconds(86_400),
+            ),
             grace_period: value::duration(report, &raw.grace_period, seconds(10), seconds(0)..=seconds(3600)),
-            reload_on_change: raw.reload_on_change.as_ref().is_none_or(|flag| *flag.get_ref()),
+            reload_on_change: value::flag(report, &raw.reload_on_change, true),
             path_case: value::word(report, &raw.path_case, PathCase::Insensitive, &cases),
             max_head_bytes: value::number(report, &raw.max_head_bytes, 32 * 1024, 1024..=64 * 1024),
             max_header_fields: value::number(report, &raw.max_header_fields, 100, 10..=256),
@@ -136,12 +161,18 @@ impl ClientCertificates {
 impl Admin {
     const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
 
-    pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], report: &Report) -> Self {
+    pub(super) fn check(raw: &raw::Admin<'_>, listen: &[SocketAddr], folder: &Path, report: &Report) -> Self {
+        let tls = raw.tls.as_ref().and_then(|tls| {
+            let (cert, key) = (value::path(report, &tls.cert, folder), value::path(report, &tls.key, folder));
+            Some(AdminTls { cert: cert?, key: key? })
+        });
         report.holds_by_default(raw.listen.key, Self::DEFAULT.to_string());
-        let Some(given) = raw.listen.as_ref() else { return Self { listen: Self::DEFAULT } };
-        let Some(address) = value::address(report, given) else { return Self { listen: Self::DEFAULT } };
-        // Whoever reaches this listener holds the keys of the gateway, and it speaks no TLS.
-        if !address.ip().to_canonical().is_loopback() {
+        let Some(given) = raw.listen.as_ref() else { return Self { listen: Self::DEFAULT, tls } };
+        let Some(address) = value::address(report, given) else {
+            return Self { listen: Self::DEFAULT, tls };
+        };
+        // Whoever reads along at this listener gets the keys of the gateway.
+        if raw.tls.is_none() && !address.ip().to_canonical().is_loopback() {
             report.push(
                 Finding::error(
                     given.span(),
@@ -149,7 +180,8 @@ impl Admin {
                 )
                 .expected("a loop-back address, such as 127.0.0.1:9180 or [::1]:9180")
                 .help(
-                    "keep it on 127.0.0.1 and reach it through an SSH tunnel or an agent on this machine"
+                    "keep it on 127.0.0.1 and reach it through an SSH tunnel or an agent on this machine, \
+                     or give it a certificate in [admin.tls]"
                         .to_owned(),
                 ),
             );
@@ -160,7 +192,7 @@ impl Admin {
                     .expected("a port of its own"),
             );
         }
-        Self { listen: address }
+        Self { listen: address, tls }
     }
 }
 
@@ -203,6 +235,7 @@ fn listen(raw: &raw::Texts<'_>, report: &Report) -> Vec<SocketAddr> {
 fn trusted_proxies(raw: &raw::Server<'_>, report: &Report) -> AddressList {
     report.holds_by_default(raw.trusted_proxies.key, Vec::<String>::new());
     let given = raw.trusted_proxies.as_ref().map_or(&[][..], |list| list.get_ref());
+    report.holds_by_default(raw.unsafe_trust_any_proxy.key, false);
     let trust_any = raw.unsafe_trust_any_proxy.as_ref().filter(|flag| *flag.get_ref());
     if let Some(flag) = trust_any {
         report.push(Finding::warning(
@@ -211,6 +244,7 @@ fn trusted_proxies(raw: &raw::Server<'_>, report: &Report) -> AddressList {
         ));
     }
     let mut networks: Vec<IpNet> = Vec::new();
+    let mut wide = Vec::new();
     for text in given {
         let Ok(network) = AddressList::parse_entry(text.get_ref()) else {
             report.push(
@@ -233,13 +267,27 @@ fn trusted_proxies(raw: &raw::Server<'_>, report: &Report) -> AddressList {
             report.push(any_proxy(text.span()));
             continue;
         }
+        if is_wide(&network) {
+            wide.push(text.span());
+        }
         networks.push(network);
     }
     // Two halves are the whole.
     if trust_any.is_none() && IpNet::aggregate(&networks).iter().any(|network| network.prefix_len() == 0) {
         report.push(any_proxy(raw.trusted_proxies.as_ref().map_or(0..0, Spanned::span)));
+    } else if trust_any.is_none() {
+        wide.into_iter().for_each(|span| report.push(wide_proxy(span)));
     }
     AddressList::new(networks)
+}
+
+/// Whether a network is larger than those that one operator has: a /8 like 10.0.0.0/8, a /20 of the
+/// largest networks; the unique local addresses (RFC 4193) are as private as 10.0.0.0/8.
+fn is_wide(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() < 8,
+        IpNet::V6(network) => network.prefix_len() < 20 && !network.addr().is_unique_local(),
+    }
 }
 
 fn any_proxy(span: Range<usize>) -> Finding {
@@ -248,4 +296,11 @@ fn any_proxy(span: Range<usize>) -> Finding {
         .help(
             "if nothing but your proxies can reach this port, set `unsafe_trust_any_proxy = true`".to_owned(),
         )
+}
+
+fn wide_proxy(span: Range<usize>) -> Finding {
+    Finding::warning(span, "this trusts more addresses than proxies have").help(
+        "list the networks of your own proxies: whoever calls from here chooses the address it appears to come from"
+            .to_owned(),
+    )
 }

@@ -93,7 +93,7 @@ impl Upstream {
         let servers = servers(raw, own, report);
         Self {
             name: name.to_owned(),
-            http2: raw.http2.as_ref().is_some_and(|flag| *flag.get_ref()),
+            http2: value::flag(report, &raw.http2, false),
             tls: UpstreamTls::check(raw, &servers, folder, report),
             servers,
             connect_timeout: value::duration(report, &raw.connect_timeout, Duration::from_secs(2), connect),
@@ -134,6 +134,7 @@ fn health_check(raw: &raw::Health<'_>, report: &Report) -> HealthCheck {
         }
         Some(Box::from(*path.get_ref()))
     });
+    report.holds_by_default(raw.tcp.key, false);
     let tcp = raw.tcp.as_ref().filter(|tcp| *tcp.get_ref());
     if let (true, Some(tcp)) = (raw.has_path, tcp) {
         report.push(

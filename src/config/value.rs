@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::diagnostic::did_you_mean;
+use super::document::Given;
 use super::keys::Form;
 use super::raw::{Number, Text};
 use super::report::{Finding, Report};
@@ -37,6 +38,12 @@ pub(super) fn number_or(
         range.end()
     )));
     default
+}
+
+/// `true` or `false`.
+pub(super) fn flag(report: &Report, given: &Given<bool>, default: bool) -> bool {
+    report.holds_by_default(given.key, default);
+    given.as_ref().map_or(default, |flag| *flag.get_ref())
 }
 
 /// A duration within `range`.

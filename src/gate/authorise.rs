@@ -11,7 +11,7 @@ use super::scope_rule::{ScopeRules, ScopeText};
 use super::tenure::Tenure;
 use super::trail::{Step, Trail};
 use super::verify::Verified;
-use crate::model::{App, Installation, Platform, Store};
+use crate::model::{App, Installation, Platform, ScopeSet, Store};
 
 /// The right to forward one request in a caller's name. Forwarding demands it, and only
 /// this module makes one.
@@ -63,19 +63,30 @@ pub(super) fn authorise(
     captures: &Captures<'_>,
     trail: &mut impl Trail,
 ) -> Result<Permit, Reason> {
+    trail.step(Step::Scopes(verified.scopes()));
+    check(verified.scopes(), rules, platform, method, captures, trail).map(|()| Permit(verified))
+}
+
+/// Whether the scopes in force are enough.
+pub(super) fn check(
+    scopes: &ScopeSet,
+    rules: &ScopeRules,
+    platform: Platform,
+    method: &Method,
+    captures: &Captures<'_>,
+    trail: &mut impl Trail,
+) -> Result<(), Reason> {
     let required = rules.for_method(method);
     let mut text = ScopeText::new();
     for template in required {
         template.render(captures, &mut text);
         dialect::spell(platform, &mut text);
         match std::str::from_utf8(&text) {
-            Ok(scope) if dialect::grants(platform, verified.scopes(), scope) => {
-                trail.step(Step::Scope(scope))
-            }
+            Ok(scope) if dialect::grants(platform, scopes, scope) => trail.step(Step::Scope(scope)),
             _ => return Err(missing(rules, platform, method, captures)),
         }
     }
-    Ok(Permit(verified))
+    Ok(())
 }
 
 /// All scopes that the route demands, as RFC 6750 section 3 wants them in the challenge.

@@ -155,7 +155,7 @@ pub(super) fn sent_store(headers: &HeaderMap) -> Result<Option<StoreId>, Reason>
 /// The method for which a real CORS preflight asks (Fetch standard, section 4.9); `None` for every
 /// other request. A preflight never carries credentials; a browser sends each of the two headers once
 /// and filled.
-pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
+pub fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
     if method != Method::OPTIONS {
         return None;
     }
@@ -165,6 +165,11 @@ pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> 
         return None;
     };
     Method::from_bytes(asked).ok()
+}
+
+/// Whether there is any header that holds a credential, whatever it holds.
+pub fn is_shown(headers: &HeaderMap) -> bool {
+    [&AUTHORIZATION, &X_CLIENT_ID, &X_CLIENT_SECRET].into_iter().any(|name| headers.contains_key(name))
 }
 
 impl Presented<'_> {

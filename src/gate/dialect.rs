@@ -67,10 +67,10 @@ pub fn underscored(scope: &str) -> String {
 }
 
 impl Reason {
-    /// The JSON body of the refusal, as clients of the platform expect it.
-    pub fn body_for(&self, platform: Platform, request_id: &str) -> Vec<u8> {
-        match platform {
-            Platform::Selorax | Platform::Standard => self.body(request_id),
+    /// The JSON body of the refusal, as clients of the platform expect it; none where they expect ours.
+    pub fn body_of(&self, platform: Platform, request_id: &str) -> Option<Vec<u8>> {
+        Some(match platform {
+            Platform::Selorax | Platform::Standard => return None,
             Platform::Shopify => bytes(&json!({"errors": self.shopify_message()})),
             Platform::ElasticPath => {
                 let status = self.code().status();
@@ -84,7 +84,7 @@ impl Reason {
                 }]}))
             }
             Platform::Tiki => bytes(&json!({"errors": [self.message()]})),
-        }
+        })
     }
 
     /// The challenge of the refusal, as clients of the platform expect it.

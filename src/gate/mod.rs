@@ -5,7 +5,9 @@
 //! [`Decision::Prove`], the caller has the secret proved, and decides anew on the records of that
 //! moment.
 
+mod again;
 mod authorise;
+mod body;
 pub mod credential;
 mod customer;
 mod dialect;
@@ -13,6 +15,7 @@ mod directory;
 mod forward;
 mod intake;
 mod pattern;
+mod reach;
 mod reason_table;
 mod refusal;
 mod route;
@@ -26,16 +29,19 @@ mod verify;
 use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
+pub use again::{Again, Basis, Remembered};
 pub use authorise::Permit;
+pub use body::{BodyFormat, Refusals};
 pub use dialect::underscored;
 pub use directory::{Directory, Unavailable};
 pub use forward::{InjectNames, Injected};
 pub use intake::{Head, HeadLimits, RawHead};
+pub use reach::Unreachable;
 pub use refusal::{Code, Reason};
 pub use route::{Access, Captures, Found, Kind, Kinds, PathCase, Route, RouteError, RouteTable, captures};
 pub use scope_rule::{ScopeRules, ScopeTemplate, ScopeTemplateError, ScopeText};
 pub use tenure::Tenure;
-pub use trail::{Step, Trail};
+pub use trail::{Fingerprint, Step, Steps, Told, Trail};
 pub use verify::{Challenge, Verified};
 
 use crate::model::{AddressList, ProofKey, ScopeSet, Timestamp};

@@ -118,6 +118,7 @@ reasons! {
     Self::ReplicaUnavailable => ServiceUnavailable "replica_unavailable",
     Self::UpstreamUnreachable => BadGateway "upstream_unreachable",
     Self::UpstreamTimeout => GatewayTimeout "upstream_timeout",
+    Self::SlowBody => RequestTimeout "slow_body",
 }
 
 #[cfg(test)]

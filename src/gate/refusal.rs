@@ -167,6 +167,9 @@ pub enum Reason {
     /// The upstream did not answer in time.
     #[error("the upstream did not answer in time")]
     UpstreamTimeout,
+    /// The body of the request comes too slowly (RFC 9110 section 15.5.9).
+    #[error("the body of the request came too slowly")]
+    SlowBody,
 }
 
 /// What the caller is told: the `code` of the body.
@@ -175,6 +178,7 @@ pub enum Reason {
 pub enum Code {
     InvalidRequest,
     HeadTooLarge,
+    RequestTimeout,
     NotFound,
     MethodNotAllowed,
     MissingToken,
@@ -196,9 +200,10 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::HeadTooLarge,
+        Self::RequestTimeout,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::MissingToken,
@@ -219,9 +224,10 @@ impl Code {
     ];
 
     /// The code as the body spells it. A head that is too large is an `invalid_request` too.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest | Self::HeadTooLarge => "invalid_request",
+            Self::RequestTimeout => "request_timeout",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::MissingToken => "missing_token",
@@ -243,10 +249,11 @@ impl Code {
     }
 
     /// The HTTP status.
-    pub fn status(self) -> StatusCode {
+    pub const fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest | Self::MissingStoreId | Self::InvalidStoreId => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MissingToken
@@ -266,6 +273,32 @@ impl Code {
 }
 
 impl Reason {
+    /// Whether it was the credential, or what was looked up for it, that the request was refused for.
+    pub(super) fn is_of_credential(&self) -> bool {
+        match self.code() {
+            Code::MissingToken
+            | Code::InvalidToken
+            | Code::InvalidClient
+            | Code::CredentialNotAccepted
+            | Code::MissingStoreId
+            | Code::InvalidStoreId
+            | Code::NotInstalled
+            | Code::StoreSuspended
+            | Code::StoreMismatch
+            | Code::IpNotAllowed
+            | Code::InsufficientScope
+            | Code::ServiceUnavailable => true,
+            Code::InvalidRequest => matches!(self, Self::TwoCredentials | Self::RepeatedAuthorization),
+            Code::RateLimitExceeded => matches!(self, Self::TooManyFailures(_)),
+            Code::HeadTooLarge
+            | Code::NotFound
+            | Code::MethodNotAllowed
+            | Code::RequestTimeout
+            | Code::BadGateway
+            | Code::GatewayTimeout => false,
+        }
+    }
+
     /// The `message` of the body. Clients compare those of the first six codes (contract, section 4).
     pub fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
@@ -300,6 +333,7 @@ impl Reason {
             Self::Forwarded => "Malformed X-Forwarded-For header.",
             Self::MisleadingPath => "Path parameters and empty segments are not supported here.",
             Self::HeadTooLarge | Self::TooManyFields => "The request head is too large.",
+            Self::SlowBody => "The request body came too slowly.",
             Self::Method => "This method is not supported.",
             Self::NoRoute => "No such route.",
             Self::MethodNotListed(_) => "Method not allowed on this route; see the Allow header.",
@@ -368,32 +402,5 @@ impl Reason {
             Self::Saturated | Self::ReplicaUnavailable => Some(1),
             _ => None,
         }
-    }
-}
-
-/// The JSON body of every refusal.
-#[derive(serde::Serialize)]
-struct Body<'a> {
-    message: &'a str,
-    code: &'a str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    required_scope: Option<&'a str>,
-    request_id: &'a str,
-}
-
-impl Reason {
-    /// The JSON body of the refusal.
-    pub fn body(&self, request_id: &str) -> Vec<u8> {
-        let code = self.code();
-        let required_scope = if let Self::Scope(scope) = self { Some(&**scope) } else { None };
-        let body = Body {
-            message: &self.message(),
-            code: code.name(),
-            status: code.status().as_u16(),
-            required_scope,
-            request_id,
-        };
-        serde_json::to_vec(&body).expect("strings and a number always serialise")
     }
 }

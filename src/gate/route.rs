@@ -219,6 +219,16 @@ impl RouteTable {
         &self.routes
     }
 
+    /// Whether case counts.
+    pub(super) fn case(&self) -> PathCase {
+        self.case
+    }
+
+    /// The routes, by position, one of which takes `path` if it serves the method; `path` is folded.
+    pub(super) fn candidates(&self, path: &str) -> &[usize] {
+        self.tree.find(path).map_or(&[], |(candidates, _)| &candidates.routes)
+    }
+
     /// The spelling under which `path`, in normal form, is matched: lower-case unless case counts.
     /// Borrows where nothing has to change.
     pub fn fold<'p>(&self, path: &'p str) -> Cow<'p, str> {

@@ -73,6 +73,20 @@ impl ScopeTemplate {
         Ok(Self { parts: parts.into() })
     }
 
+    /// The template as it is written, with the names of the captures.
+    pub fn written(&self, captures: &[&str]) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.to_string(),
+            Part::Capture(index) => format!("{{{}}}", captures.get(*index).unwrap_or(&"")),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// Whether there is a request for which the scope is this one.
+    pub fn may_be(&self, scope: &str) -> bool {
+        fits(&self.parts, scope.as_bytes())
+    }
+
     /// Puts the scope of one request into `out`, which is emptied first.
     pub fn render(&self, captures: &Captures<'_>, out: &mut ScopeText) {
         out.clear();
@@ -84,6 +98,31 @@ impl ScopeTemplate {
             out.extend_from_slice(text.as_bytes());
         }
     }
+}
+
+/// Whether the parts in a row may be `text`, a capture being one byte or more. Each literal is taken where
+/// it comes first, which leaves the most to what follows: no way has to be tried twice.
+fn fits(parts: &[Part], text: &[u8]) -> bool {
+    // What is left, and how many bytes of it belong to captures at least.
+    let (mut rest, mut owed) = (text, 0);
+    for (position, part) in parts.iter().enumerate() {
+        let Part::Literal(literal) = part else {
+            owed += 1;
+            continue;
+        };
+        let literal = literal.as_bytes();
+        let is_last = position + 1 == parts.len();
+        let at = match (owed, is_last) {
+            (0, _) => rest.starts_with(literal).then_some(0),
+            (_, true) => rest.len().checked_sub(literal.len()).filter(|at| rest[*at..] == *literal),
+            (_, false) => {
+                rest.windows(literal.len()).skip(owed).position(|own| own == literal).map(|at| at + owed)
+            }
+        };
+        let Some(at) = at.filter(|at| *at >= owed) else { return false };
+        (rest, owed) = (&rest[at + literal.len()..], 0);
+    }
+    if owed == 0 { rest.is_empty() } else { rest.len() >= owed }
 }
 
 /// The scopes that a route demands; all of a list.
@@ -108,6 +147,29 @@ impl ScopeRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn templates_say_what_they_may_be() {
+        let captures = ["version", "resource"];
+        let rows: [(&str, &[&str], &[&str]); 6] = [
+            ("billing", &["billing"], &["", "billin", "billings", "read:billing"]),
+            ("read:{resource}", &["read:orders", "read:a:b"], &["read:", "read", "write:orders", "xread:a"]),
+            ("{version}", &["x", "read:orders"], &[""]),
+            (
+                "{version}:{resource}s",
+                &["v1:orders", "a:b:cs", "v:ss"],
+                &["v1:order", ":orders", "v1:s", "v1"],
+            ),
+            ("a{version}a{resource}a", &["axaxa", "aaaaa", "axxaaya"], &["aaa", "aaaa", "axaax", "xaxaa"]),
+            ("{version}{resource}", &["ab", "abc", "é"], &["", "a"]),
+        ];
+        for (text, good, bad) in rows {
+            let template = ScopeTemplate::parse(text, &captures).unwrap();
+            assert_eq!(template.written(&captures), text);
+            assert!(good.iter().all(|scope| template.may_be(scope)), "{text}");
+            assert!(bad.iter().all(|scope| !template.may_be(scope)), "{text}");
+        }
+    }
 
     #[test]
     fn templates_are_read_strictly() {

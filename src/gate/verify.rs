@@ -176,6 +176,7 @@ fn opaque<D: Directory>(
     trail: &mut impl Trail,
 ) -> Result<Verified, Unverified> {
     let digest = TokenDigest::of(token);
+    trail.step(Step::Digest(&digest));
     let token = with.directory.access_token(&digest)?.ok_or(Reason::UnknownToken)?;
     trail.step(Step::Token(&token));
     if token.revoked {

@@ -12,6 +12,7 @@ mod places;
 mod quota;
 mod rates;
 mod shared;
+mod sign_ins;
 
 pub use bucket::{Bucket, Rate};
 pub use clients::ClientAccounts;
@@ -20,6 +21,7 @@ pub use places::{Place, Places};
 pub use quota::Quota;
 pub use rates::{Caller, Draw, RateLimits, RateSettings, RouteRate};
 pub use shared::{SharedUrl, SharedUrlError};
+pub use sign_ins::{Attempt, SignInBudgets, SignInSettings};
 
 /// The limits of requests: who fails too often, and who asks too often.
 #[derive(Debug)]

@@ -5,9 +5,11 @@
 
 mod cidr;
 mod duration;
+mod identity;
 mod ids;
 mod last_use;
 mod local;
+mod oauth_client;
 mod permission;
 mod platform;
 mod record;
@@ -18,16 +20,18 @@ mod user;
 
 pub use cidr::AddressList;
 pub use duration::parse_duration;
+pub use identity::{Consent, Grant, IdentityToken, KeyPurpose, SignIn, StoredKey, TokenKind};
 pub use ids::{AppId, ClientId, InstallationId, Malformed, StoreId};
 pub use last_use::LastUse;
 pub use local::{Remark, Requester};
+pub use oauth_client::{ClientType, OauthClient, RedirectUri, csp_source, site};
 pub use permission::Permission;
 pub use platform::{Platform, Registration, TokenAuth};
 #[cfg(test)]
 pub(crate) use record::COMPARISONS;
 pub use record::{
-    AccessToken, App, AppSecret, AppStatus, CustomerToken, Installation, InstallationStatus, ProofKey,
-    SecretHash, SecretMatch, SessionKey, Store, StoreStatus,
+    AccessToken, App, AppSecret, AppStatus, CustomerToken, HoldsSecrets, Installation, InstallationStatus,
+    ProofKey, SecretHash, SecretMatch, SessionKey, Store, StoreStatus,
 };
 pub use scope::{MalformedScope, ScopeSet};
 pub use secret::{Secret, TokenDigest};

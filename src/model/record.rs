@@ -54,6 +54,18 @@ pub struct App {
     pub header: HeaderValue,
 }
 
+/// A record with secrets that can be proved.
+pub trait HoldsSecrets: fmt::Debug + Send + Sync {
+    /// The generations, newest first.
+    fn secrets(&self) -> &[AppSecret];
+}
+
+impl HoldsSecrets for App {
+    fn secrets(&self) -> &[AppSecret] {
+        &self.secrets
+    }
+}
+
 impl App {
     /// The position of the generation in force at `now` that equals `presented`, whose use is noted.
     ///

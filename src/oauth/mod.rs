@@ -37,6 +37,7 @@ pub use customer::{CUSTOMER_SCOPES, CustomerTokens};
 use failure::Failure;
 use request::Request;
 
+use crate::gate::Unavailable;
 use crate::hasher::Hasher;
 use crate::limits::{ClientAccounts, Limits, Rate};
 use crate::model::{Platform, ProofKey, Remark, Requester, ScopeSet};
@@ -127,15 +128,34 @@ impl Authority {
     }
 
     /// Where what is issued is recorded; opened when it is first needed.
-    fn queue(&self) -> Result<&WriteQueue, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when it cannot be opened.
+    pub(crate) fn queue(&self) -> Result<&WriteQueue, Unavailable> {
         if let Some(queue) = self.queue.get() {
             return Ok(queue);
         }
         let started = WriteQueue::start(&self.replica).map_err(|error| {
             tracing::error!("tokens cannot be recorded: {error}");
-            Failure::Unavailable
+            Unavailable
         })?;
         Ok(self.queue.get_or_init(|| started))
+    }
+
+    /// The records.
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// The bcrypt workers.
+    pub(crate) fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Under which secrets that were proved are remembered.
+    pub(crate) fn proof_key(&self) -> &ProofKey {
+        &self.proof_key
     }
 }
 

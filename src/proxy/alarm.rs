@@ -4,9 +4,10 @@
 //! stays set: when it rings, and its time was moved on meanwhile, it is set for the rest.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// One task's timer: whoever waits for it must be the task that waited before.
@@ -19,14 +20,15 @@ impl Alarm {
         poll_fn(|task| self.poll_rings(at, task)).await;
     }
 
-    fn poll_rings(&mut self, at: Instant, task: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_rings(&mut self, at: Instant, task: &mut Context<'_>) -> Poll<()> {
         // Set for an earlier time, it wakes this task then.
         if self.0.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= at) {
             return Poll::Pending;
         }
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
-        timer.as_mut().poll(task)
+        // A task that has used up its turn would be told to come again, and not be in the timer's list.
+        pin!(unconstrained(timer.as_mut())).poll(task)
     }
 }
 
@@ -57,5 +59,27 @@ mod tests {
             alarm.rings(after(60)).await;
             assert!((after(60)..after(3_600_000)).contains(&Instant::now()));
         });
+    }
+
+    #[test]
+    fn it_rings_for_a_task_that_was_busy_when_it_was_set() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+        (0..10_000).for_each(|number| send.send(number).unwrap());
+        let mut alarm = Alarm::default();
+        let rung = runtime.block_on(runtime.spawn(async move {
+            let at = Instant::now() + Duration::from_millis(20);
+            let rings = poll_fn(|task| {
+                let mut taken = 0;
+                while taken < 1000 && receive.poll_recv(task).is_ready() {
+                    taken += 1;
+                }
+                assert!(taken < 1000, "a task's turn is longer than this test thought");
+                alarm.poll_rings(at, task)
+            });
+            let _ = tokio::time::timeout(Duration::from_secs(5), rings).await;
+            at.elapsed()
+        }));
+        assert!(rung.unwrap() < Duration::from_secs(4));
     }
 }

@@ -10,11 +10,15 @@ use http::header::{
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType};
 
+use super::ending::Ending;
 use super::grpc;
-use crate::gate::Reason;
+use super::http2::is_http2;
+use crate::gate::{BodyFormat, Reason, Refusals};
 use crate::limits::Quota;
 use crate::model::Platform;
+use crate::wire::accept;
 
 /// The header that carries the request id, both ways.
 pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -62,6 +66,7 @@ async fn write_whole(
 /// `keep` says whether the connection is still in step.
 pub(super) async fn refuse(
     session: &mut Session,
+    refusals: &Refusals,
     reason: &Reason,
     platform: Platform,
     request_id: &HeaderValue,
@@ -71,7 +76,7 @@ pub(super) async fn refuse(
     prepare_for_rest(session, keep);
     if let Some(content_type) = grpc::content_type(session.req_header()) {
         let mut head = grpc::head(reason, content_type, request_id)?;
-        if !session.is_http2() {
+        if !is_http2(session) {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from_static("0"))?;
         }
         add(&mut head, quota)?;
@@ -79,12 +84,39 @@ pub(super) async fn refuse(
         drain(session, keep).await;
         return Ok(());
     }
-    let (mut head, body) = build(reason, platform, request_id)?;
+    let format = refusals.format(accept::prefers_problem(&session.req_header().headers));
+    let (mut head, body) = build(refusals, format, reason, platform, request_id)?;
     add(&mut head, quota)?;
     let is_head = session.req_header().method == http::Method::HEAD;
     write_whole(session, head, (!is_head).then(|| Bytes::from(body))).await?;
     drain(session, keep).await;
     Ok(())
+}
+
+/// What an error means to the caller; `None` where nobody is there to be answered.
+pub(super) fn reason_of(error: &Error, ended: Option<Ending>) -> Option<Reason> {
+    match ended {
+        Some(Ending::RequestBody) => return Some(Reason::SlowBody),
+        Some(Ending::UpstreamAnswer) => return Some(Reason::UpstreamTimeout),
+        Some(_) => return None,
+        None => {}
+    }
+    match (error.esource(), error.etype()) {
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout,
+        ) => Some(Reason::UpstreamTimeout),
+        (ErrorSource::Upstream, _) => Some(Reason::UpstreamUnreachable),
+        (
+            ErrorSource::Downstream,
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+        ) => None,
+        (ErrorSource::Downstream, _) => Some(Reason::Body),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
+    }
 }
 
 fn add(head: &mut ResponseHeader, quota: Option<&Quota>) -> pingora::Result<()> {
@@ -108,7 +140,7 @@ async fn write_head_alone(session: &mut Session, head: ResponseHeader) -> pingor
 }
 
 async fn drain(session: &mut Session, keep: bool) {
-    if session.is_http2() && keep {
+    if is_http2(session) && keep {
         // An HTTP/2 stream that ends before its body has come in makes some clients drop the answer.
         let _ = tokio::time::timeout(DRAIN, session.drain_request_body()).await;
     }
@@ -116,13 +148,19 @@ async fn drain(session: &mut Session, keep: bool) {
 
 /// The head and the body of a refusal.
 fn build(
+    refusals: &Refusals,
+    format: BodyFormat,
     reason: &Reason,
     platform: Platform,
     request_id: &HeaderValue,
 ) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
-    let body = reason.body_for(platform, request_id.to_str().unwrap_or_default());
+    let id = request_id.to_str().unwrap_or_default();
+    let (body, format) = match reason.body_of(platform, id) {
+        Some(body) => (body, BodyFormat::Json),
+        None => (refusals.body(reason, id, format), format),
+    };
     let mut head = ResponseHeader::build(reason.code().status(), Some(8))?;
-    head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static(format.content_type()))?;
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(X_REQUEST_ID, request_id.clone())?;
@@ -139,8 +177,10 @@ fn build(
 }
 
 /// A refusal as the bytes of an HTTP/1.1 response that ends the connection.
-pub(super) fn closing(reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
-    let Ok((mut head, body)) = build(reason, Platform::default(), request_id) else { return Vec::new() };
+pub(super) fn closing(refusals: &Refusals, reason: &Reason, request_id: &HeaderValue) -> Vec<u8> {
+    // What the caller accepts is not known: the head cannot be trusted.
+    let built = build(refusals, refusals.format(false), reason, Platform::default(), request_id);
+    let Ok((mut head, body)) = built else { return Vec::new() };
     let status = head.status;
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());

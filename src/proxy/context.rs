@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use super::answer_pace::AnswerPace;
 use super::attempt::Attempts;
+use super::ending::Ending;
 use super::engine::Engine;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
-use crate::gate::{Kind, Pass, Reason, Step, Trail};
+use crate::gate::{Fingerprint, Kind, Pass, Reason, Step, Steps, Trail};
 use crate::limits::Quota;
-use crate::model::{App, Platform, Remark, Store};
+use crate::model::{App, InstallationId, Platform, Remark, Store};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct Context {
     pub(super) peer: Peer,
     /// Whether what the peer says of others is believed.
     pub(super) is_peer_trusted: bool,
-    /// `None` for HTTP/2, whose streams share a connection.
+    /// `None` only until the door has told.
     pub(super) leash: Option<Arc<Leash>>,
     /// Its entry in the book, once it may live long.
     pub(super) on_leash: Option<OnLeash>,
@@ -41,11 +43,20 @@ pub struct Context {
     pub(super) attempts: Attempts,
     pub(super) sent_upstream: Option<Instant>,
     pub(super) first_byte: Option<Instant>,
+    /// How fast the answer comes, where it has a stated length.
+    pub(super) answer: Option<AnswerPace>,
     pub(super) known: Known,
     /// What an endpoint of ours told of the request that it answered; boxed, as it is rare.
     pub(super) local: Option<Box<Answered>>,
     /// Counts as under way until this is dropped, whatever becomes of the request.
     pub(super) _in_flight: InFlightRequest,
+}
+
+impl Context {
+    /// Why the gateway ended the client's connection or stream, if it did.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        self.leash.as_ref().and_then(|leash| leash.ended())
+    }
 }
 
 /// A request that was answered by an endpoint of ours.
@@ -59,12 +70,18 @@ pub(super) struct Known {
     pub(super) kind: Option<Kind>,
     pub(super) app: Option<Arc<App>>,
     pub(super) store: Option<Arc<Store>>,
+    pub(super) installation: Option<InstallationId>,
+    /// Those in force, once the caller is verified.
+    pub(super) scopes: Option<HeaderValue>,
+    pub(super) token: Option<Fingerprint>,
+    pub(super) steps: Steps,
     /// Whose words a refusal is told in.
     pub(super) platform: Platform,
 }
 
 impl Trail for Known {
     fn step(&mut self, step: Step<'_>) {
+        self.steps.note(step);
         match step {
             Step::Route(index, route) => {
                 self.route = Some(index);
@@ -73,6 +90,9 @@ impl Trail for Known {
             Step::Presented(kind) => self.kind = Some(kind),
             Step::App(app) => self.app = Some(Arc::clone(app)),
             Step::Store(store) => self.store = Some(Arc::clone(store)),
+            Step::Installation(found) => self.installation = Some(found.installation_id),
+            Step::Scopes(scopes) => self.scopes = Some(scopes.header().clone()),
+            Step::Digest(digest) => self.token = Some(Fingerprint::of(digest)),
             _ => {}
         }
     }
@@ -100,6 +120,8 @@ pub struct Record<'r> {
     pub outcome: Outcome,
     /// Why it was refused.
     pub reason: Option<&'r Reason>,
+    /// Why the gateway ended it before it was over.
+    pub ended: Option<Ending>,
     /// What an endpoint of ours told of it.
     pub remark: Option<&'r Remark>,
     /// The status sent to the client; 0 when none was.
@@ -111,7 +133,7 @@ pub struct Record<'r> {
     /// The kind of credential presented.
     pub kind: Option<Kind>,
     /// The app that was found; not necessarily proved.
-    pub app: Option<&'r App>,
+    pub app: Option<&'r Arc<App>>,
     /// The store that the request acted on.
     pub store: Option<&'r Store>,
     /// The caller's address.
@@ -124,4 +146,27 @@ pub struct Record<'r> {
     pub bytes_in: usize,
     /// Body bytes sent to the client.
     pub bytes_out: usize,
+    /// What else is known of the decision; `None` where the head could not be read.
+    pub asked: Option<Asked<'r>>,
+}
+
+/// What was asked, and what came of it: enough to tell the decision, and to take it again.
+#[derive(Debug)]
+pub struct Asked<'r> {
+    /// The path in normal form.
+    pub path: &'r str,
+    /// The host.
+    pub host: &'r str,
+    /// The method that a CORS preflight asked for.
+    pub preflight: Option<http::Method>,
+    /// Whether there was any header that holds a credential.
+    pub shows_credential: bool,
+    /// The installation that was found.
+    pub installation: Option<InstallationId>,
+    /// The scopes in force, once the caller was verified.
+    pub scopes: Option<&'r HeaderValue>,
+    /// Of the access token that was presented.
+    pub token: Option<Fingerprint>,
+    /// The steps that were taken.
+    pub steps: Steps,
 }

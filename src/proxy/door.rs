@@ -1,14 +1,19 @@
-//! The door of the public listener: every connection comes in here. It counts connections, receives
-//! each HTTP/1 request head under one deadline, has it checked byte by byte, and only then lets
-//! Pingora read it.
+//! The door of the public listener: every connection comes in here. It counts connections, shakes hands
+//! where TLS is spoken, receives each HTTP/1 request head under one deadline, has it checked byte by
+//! byte, and only then lets Pingora read it.
 //!
 //! Pingora limits each read instead of the whole head, waits without end for the second request of a
 //! connection, forgives line ends and blanks that others read differently, and refuses without a
 //! body. HTTP/2 goes straight to it once a request has come: there, heads arrive whole, and its limits
 //! are set.
 
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,17 +23,21 @@ use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::alarm::Alarm;
 use super::answer;
 use super::context::{Outcome, Record};
+use super::ending::{Ending, Endings};
 use super::engine::Engines;
 use super::forwarded::RequestIds;
 use super::http2;
-use super::leash::{AtDoor, Leash, Leashed};
+use super::leash::Leash;
+use super::leashed::Leashed;
 use super::peer::Peer;
+use super::tls::{Handshake, NoHandshake};
+use super::watch::{ClientLimits, ClientWatch};
 use crate::gate::Reason;
 use crate::limits::Places;
 use crate::wire::head::{self, HeadError};
@@ -40,7 +49,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is read at once, in bytes: ordinary heads come whole.
-const FIRST_READ: usize = 4096;
+const READ: usize = 4096;
 
 /// The limits at the door.
 #[derive(Debug, Clone, Copy)]
@@ -51,14 +60,38 @@ pub struct DoorLimits {
     pub head_bytes: usize,
     /// The most header fields.
     pub header_fields: usize,
+    /// How slow and how silent a client may be after that.
+    pub client: ClientLimits,
+}
+
+/// What the door works with.
+pub struct DoorParts {
+    /// Its limits, and where records of what is refused here go.
+    pub engines: Arc<Engines>,
+    /// What TLS is spoken with, if it is.
+    pub handshake: Option<Handshake>,
+    /// The places for connections.
+    pub places: Arc<Places>,
+    /// The ids of requests.
+    pub request_ids: Arc<RequestIds>,
+    /// Counts what is ended for slowness.
+    pub endings: Arc<Endings>,
+    /// When it becomes true, connections that wait for a request are closed. With a shutdown alone they have one
+    /// more, and are told that it is the last.
+    pub closing: ShutdownWatch,
 }
 
 /// The door, in front of an HTTP application.
 pub struct Door<A> {
     inner: Arc<A>,
-    engines: Arc<Engines>,
-    places: Arc<Places>,
-    request_ids: Arc<RequestIds>,
+    parts: DoorParts,
+}
+
+/// What the door tells of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct AtDoor {
+    pub(super) peer: Peer,
+    pub(super) leash: Arc<Leash>,
 }
 
 /// Why no head came.
@@ -71,13 +104,13 @@ enum NoHead {
 
 impl<A> Door<A> {
     /// A door to `inner`.
-    pub fn new(inner: A, engines: Arc<Engines>, places: Arc<Places>, request_ids: Arc<RequestIds>) -> Self {
-        Self { inner: Arc::new(inner), engines, places, request_ids }
+    pub fn new(inner: A, parts: DoorParts) -> Self {
+        Self { inner: Arc::new(inner), parts }
     }
 
     /// The limits in force.
     fn limits(&self) -> DoorLimits {
-        self.engines.glance().door
+        self.parts.engines.glance().door
     }
 }
 
@@ -85,9 +118,11 @@ impl<A> Door<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let address = address(&stream);
-        let _place = self.places.take(address)?; // no place: closed at once
+        let _place = self.parts.places.take(address)?; // no place: closed at once
+        let stream = self.shake_hands(stream).await?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            http2::serve(&self.inner, stream, self.limits(), shutdown).await;
+            let (peer, endings) = (Peer::new(address), &self.parts.endings);
+            http2::serve(&self.inner, stream, peer, self.limits(), endings, shutdown).await;
             return None;
         }
         self.serve(stream, address, shutdown).await;
@@ -100,16 +135,37 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
+    /// Shakes hands where TLS is spoken; `None` when that fails.
+    async fn shake_hands(&self, stream: Stream) -> Option<Stream> {
+        let Some(handshake) = &self.parts.handshake else { return Some(stream) };
+        match handshake.shake(stream, self.limits().header_timeout).await {
+            Ok(stream) => Some(stream),
+            Err(NoHandshake::TooSlow) => {
+                self.parts.endings.count(Ending::TlsHandshake);
+                None
+            }
+            // Anybody can have as many of these as they like.
+            Err(NoHandshake::Failed(error)) => {
+                self.parts.endings.count_failed_handshake();
+                tracing::debug!("a TLS handshake failed: {error}");
+                None
+            }
+        }
+    }
+
     /// Serves the requests of one HTTP/1 connection, one after the other.
     async fn serve(&self, mut stream: Stream, address: IpAddr, shutdown: &ShutdownWatch) {
         let peer = Peer::new(address);
+        let limits = self.limits();
+        let endings = &self.parts.endings;
         let leash = Arc::new(Leash::default());
-        stream = Box::new(Leashed::new(stream, Arc::clone(&leash)));
+        let watch = ClientWatch::new(Arc::clone(&leash), limits.client, Arc::clone(endings));
+        stream = Box::new(Leashed::new(stream, watch));
         let mut settings: Option<HttpPersistentSettings> = None;
-        let mut patience = self.limits().header_timeout;
+        let mut patience = limits.header_timeout;
         let mut alarm = Alarm::default();
         loop {
-            let head = match self.receive(&mut stream, patience, &mut alarm, shutdown).await {
+            let head = match self.receive(&mut stream, patience, &mut alarm).await {
                 Ok(head) => head,
                 Err(NoHead::Gone) => return,
                 Err(NoHead::Refused(reason)) => return self.refuse(stream, address, reason).await,
@@ -123,7 +179,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 session.set_keepalive(None);
             }
             let at_door = AtDoor { peer: peer.clone(), leash: Arc::clone(&leash) };
-            session.set_connection_user_context(Some(at_door.boxed()));
+            session.set_connection_user_context(Some(Box::new(at_door)));
             // Pingora parses what is there before it reads on.
             session.set_pipelined_prefix(head);
             let Some(reused) = self.inner.process_new_http(session, shutdown).await else { return };
@@ -138,20 +194,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
         stream: &mut Stream,
         patience: Duration,
         alarm: &mut Alarm,
-        shutdown: &ShutdownWatch,
     ) -> Result<BytesMut, NoHead> {
-        let mut bytes = BytesMut::with_capacity(FIRST_READ);
-        let mut stopping = shutdown.clone();
+        let mut closing = self.parts.closing.clone();
         let first = tokio::select! {
-            biased; // what was sent before the shutdown is served
-            read = stream.read_buf(&mut bytes) => read,
+            biased; // what was sent before is served
+            read = first_read(stream) => read,
             () = alarm.rings(Deadline::now() + patience) => return Err(NoHead::Gone),
-            _ = stopping.wait_for(|stopping| *stopping) => return Err(NoHead::Gone),
+            _ = closing.wait_for(|closing| *closing) => return Err(NoHead::Gone),
         };
-        match first {
-            Ok(read) if read > 0 => {}
+        let mut bytes = match first {
+            Ok(bytes) if !bytes.is_empty() => bytes,
             _ => return Err(NoHead::Gone),
-        }
+        };
         let limits = self.limits();
         let deadline = Deadline::now() + limits.header_timeout;
         let mut searched = 0;
@@ -170,9 +224,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
                 return Err(NoHead::Refused(Reason::Syntax(HeadError::LineEnd)));
             }
             searched = bytes.len();
+            bytes.reserve(READ);
             match timeout_at(deadline, stream.read_buf(&mut bytes)).await {
                 Ok(Ok(read)) if read > 0 => {}
-                _ => return Err(NoHead::Gone),
+                Ok(_) => return Err(NoHead::Gone),
+                Err(_) => {
+                    self.parts.endings.count(Ending::RequestHead);
+                    return Err(NoHead::Gone);
+                }
             }
         }
     }
@@ -201,8 +260,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// Answers what Pingora never sees, and closes.
     async fn refuse(&self, mut stream: Stream, address: IpAddr, reason: Reason) {
         let started = Instant::now();
-        let request_id = self.request_ids.next();
-        let answer = answer::closing(&reason, &request_id);
+        let request_id = self.parts.request_ids.next();
+        let answer = answer::closing(&self.parts.engines.current().refusals, &reason, &request_id);
         let sent = timeout(FAREWELL, async {
             stream.write_all(&answer).await?;
             stream.flush().await?;
@@ -215,11 +274,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             let drain = async { while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {} };
             let _ = timeout(FAREWELL, drain).await;
         }
-        self.engines.current().recorder.record(&Record {
+        self.parts.engines.current().recorder.record(&Record {
             request_id: &request_id,
             outcome: Outcome::Refused,
             status: reason.code().status().as_u16(),
             reason: Some(&reason),
+            ended: None,
             remark: None,
             method: &NO_METHOD,
             route: None,
@@ -231,12 +291,24 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             upstream: None,
             bytes_in: 0,
             bytes_out: answer.len(),
+            asked: None,
         });
     }
 }
 
 /// Nothing that came is known to be a method; a hyphen is a token, and none of HTTP's.
 static NO_METHOD: LazyLock<Method> = LazyLock::new(|| Method::from_bytes(b"-").unwrap_or_default());
+
+/// What comes first. Memory for it is taken when it is there: most connections rest most of the time.
+async fn first_read(stream: &mut Stream) -> io::Result<BytesMut> {
+    poll_fn(|task| {
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *stream).poll_read(task, &mut buffer))?;
+        Poll::Ready(Ok(BytesMut::from(buffer.filled())))
+    })
+    .await
+}
 
 fn address(stream: &Stream) -> IpAddr {
     let digest = stream.get_socket_digest();

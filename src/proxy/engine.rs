@@ -10,7 +10,7 @@ use super::door::DoorLimits;
 use super::local::Local;
 use super::service::Recorder;
 use super::upstream::Upstreams;
-use crate::gate::Gate;
+use crate::gate::{Gate, Refusals};
 use crate::limits::Limits;
 
 /// One configuration, at work.
@@ -25,6 +25,8 @@ pub struct Engine {
     pub upstreams: Upstreams,
     /// The limits at the door.
     pub door: DoorLimits,
+    /// How refusals are written.
+    pub refusals: Refusals,
     /// Where the records of requests go; it knows the routes by position.
     pub recorder: Arc<dyn Recorder>,
 }

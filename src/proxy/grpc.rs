@@ -44,7 +44,7 @@ pub(super) fn head(
 fn status(code: Code) -> u16 {
     match code {
         Code::InvalidRequest | Code::MissingStoreId | Code::InvalidStoreId => 3, // INVALID_ARGUMENT
-        Code::GatewayTimeout => 4,                                               // DEADLINE_EXCEEDED
+        Code::GatewayTimeout | Code::RequestTimeout => 4,                        // DEADLINE_EXCEEDED
         Code::StoreSuspended | Code::StoreMismatch | Code::IpNotAllowed | Code::InsufficientScope => 7, // PERMISSION_DENIED
         Code::RateLimitExceeded | Code::HeadTooLarge => 8, // RESOURCE_EXHAUSTED
         Code::NotFound | Code::MethodNotAllowed => 12,     // UNIMPLEMENTED

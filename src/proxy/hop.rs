@@ -9,6 +9,7 @@ use http::header::{
     ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+use http::request::Parts;
 use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
@@ -36,7 +37,7 @@ static NOT_FOR_CLIENTS: [HeaderName; 7] = [
 static FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
 
 /// Fields of a request that end here (RFC 9110 sections 6.6.2, 7.6.1, 11.7). What HTTP/2 forbids besides is
-/// refused by its parser; `te: trailers` may pass, and gRPC servers demand it.
+/// refused by its parser.
 static HOP_BY_HOP_REQUEST: [HeaderName; 5] =
     [PROXY_AUTHORIZATION, PROXY_AUTHENTICATE, PROXY_CONNECTION, HTTP2_SETTINGS, TRAILER];
 
@@ -134,9 +135,16 @@ pub(super) fn check_http2_request(request: &RequestHeader) -> Result<(), HeadErr
     if request.headers.values().any(is_padded) { Err(HeadError::Padded) } else { Ok(()) }
 }
 
-/// Cleans a request that came by HTTP/2: Pingora leaves it as it is towards an HTTP/2 upstream, and
-/// passes a cookie that was split for compression on in pieces.
-pub(super) fn clean_http2_request(headers: &mut HeaderMap) {
+/// Cleans a request that came by HTTP/2, with these fields: Pingora passes a cookie that was split for
+/// compression on in pieces. `te: trailers`, which its own clean-up removes, may pass from HTTP/2 to
+/// HTTP/2 (RFC 9113 section 8.2.2), and gRPC servers demand it.
+pub(super) fn clean_http2_request(head: &mut Parts, sent: &HeaderMap) {
+    let headers = &mut head.headers;
+    if head.version == http::Version::HTTP_2
+        && let Some(trailers) = sent.get(TE)
+    {
+        headers.insert(TE, trailers.clone());
+    }
     for name in &HOP_BY_HOP_REQUEST {
         headers.remove(name);
     }

@@ -1,210 +1,149 @@
 //! Connections follow their credential: a WebSocket or a stream that is under way when its credential
 //! ends is ended, too.
 //!
-//! Every HTTP/1 connection has a leash. A request that may live long puts it into the book with what
-//! its permit rests on; a thread asks twice a second whether that still holds, and cuts the leash where
-//! it does not: a WebSocket hears close code 1008 (RFC 6455 section 7.4.1), and the client's side reads
-//! as ended, upon which Pingora ends the upstream's. Ordinary requests never come into the book.
+//! Every HTTP/1 connection and every HTTP/2 stream has a leash. A request that may live long puts it into
+//! the book with what its permit rests on; a thread asks twice a second whether that still holds, and
+//! cuts the leash where it does not: a WebSocket hears close code 1008 (RFC 6455 section 7.4.1), a stream
+//! is reset, and Pingora ends the upstream's side. Ordinary requests never come into the book.
+//!
+//! The leash also tells those who watch the client's side what a request waits for.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-    TimingDigest, UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
+use super::ending::Ending;
 use crate::gate::{Directory, Tenure};
 use crate::model::Timestamp;
 
 /// How often the book is gone through; a credential that ends is noticed within it.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// A server's close frame with code 1008, policy violation (RFC 6455 sections 5.5.1 and 7.4.1).
-const CLOSE_1008: [u8; 4] = [0x88, 0x02, 0x03, 0xF0];
-
-/// By which a connection can be ended from outside its task.
-#[derive(Debug, Default)]
+/// By which a connection or stream can be ended from outside its task.
+#[derive(Debug)]
 pub(super) struct Leash {
-    is_cut: AtomicBool,
-    is_websocket: AtomicBool,
+    /// 0, or one more than the position of the [`Ending`].
+    ended: AtomicU8,
+    awaited: AtomicU8,
+    /// Microseconds from `born`; 0: no limit.
+    answer_by: AtomicU64,
+    /// For how long the client has not taken what was there for it, in microseconds.
+    not_taken: AtomicU64,
+    born: Instant,
     reader: Mutex<Option<Waker>>,
 }
 
+/// What is awaited of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Nothing: the answer is awaited of the upstream, or the next request of the client.
+    Nothing,
+    /// The body of its request.
+    Body,
+    /// The same, once it has been told to send it: `Expect: 100-continue` (RFC 9110 section 10.1.1).
+    BodyOnceAsked,
+    /// What a WebSocket brings, from either side.
+    WebSocket,
+}
+
+impl Default for Leash {
+    fn default() -> Self {
+        Self {
+            ended: AtomicU8::new(0),
+            awaited: AtomicU8::new(0),
+            answer_by: AtomicU64::new(0),
+            not_taken: AtomicU64::new(0),
+            born: Instant::now(),
+            reader: Mutex::new(None),
+        }
+    }
+}
+
 impl Leash {
-    /// The connection speaks WebSocket from now on.
-    pub(super) fn note_websocket(&self) {
-        self.is_websocket.store(true, Ordering::Release);
+    /// Says what is awaited of the client from now on.
+    pub(super) fn awaits(&self, awaited: Awaited) {
+        self.awaited.store(awaited as u8, Ordering::Relaxed);
     }
 
-    /// Whether it was cut.
-    pub(super) fn is_cut(&self) -> bool {
-        self.is_cut.load(Ordering::Acquire)
+    pub(super) fn awaited(&self) -> Awaited {
+        match self.awaited.load(Ordering::Relaxed) {
+            1 => Awaited::Body,
+            2 => Awaited::BodyOnceAsked,
+            3 => Awaited::WebSocket,
+            _ => Awaited::Nothing,
+        }
     }
 
-    fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
-        if let Some(reader) = self.reader.lock().take() {
+    /// Until when the head of the upstream's answer must be there, if there is a limit now.
+    pub(super) fn answer_by(&self) -> Option<Instant> {
+        match self.answer_by.load(Ordering::Relaxed) {
+            0 => None,
+            micros => self.born.checked_add(Duration::from_micros(micros)),
+        }
+    }
+
+    pub(super) fn limit_answer(&self, by: Option<std::time::Instant>) {
+        let micros = by.map_or(0, |by| {
+            let after = by.saturating_duration_since(self.born.into_std()).as_micros();
+            u64::try_from(after).unwrap_or(u64::MAX).max(1)
+        });
+        self.answer_by.store(micros, Ordering::Relaxed);
+    }
+
+    /// The client let the gateway wait for so long to take something.
+    pub(super) fn add_not_taken(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.not_taken.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// For how long the client has not taken what was there for it.
+    pub(super) fn not_taken(&self) -> Duration {
+        Duration::from_micros(self.not_taken.load(Ordering::Relaxed))
+    }
+
+    /// The request is over; the connection may see another.
+    pub(super) fn rest(&self) {
+        self.awaits(Awaited::Nothing);
+        self.limit_answer(None);
+    }
+
+    /// Why it was ended, if it was.
+    pub(super) fn ended(&self) -> Option<Ending> {
+        match self.ended.load(Ordering::Acquire) {
+            0 => None,
+            position => Ending::ALL.get(usize::from(position) - 1).copied(),
+        }
+    }
+
+    /// Ends it; the first reason counts. Says whether this was the first.
+    pub(super) fn end(&self, ending: Ending) -> bool {
+        let first = self.ended.compare_exchange(0, ending as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok()
+            && let Some(reader) = self.reader.lock().take()
+        {
             reader.wake();
         }
-    }
-}
-
-/// The client's connection, on its leash.
-#[derive(Debug)]
-pub(super) struct Leashed {
-    inner: Stream,
-    leash: Arc<Leash>,
-    has_said_goodbye: bool,
-}
-
-impl Leashed {
-    pub(super) fn new(inner: Stream, leash: Arc<Leash>) -> Self {
-        Self { inner, leash, has_said_goodbye: false }
+        first.is_ok()
     }
 
-    /// Says why, as far as the client takes it at once.
-    fn say_goodbye(&mut self, task: &mut Context<'_>) {
-        if !std::mem::replace(&mut self.has_said_goodbye, true)
-            && self.leash.is_websocket.load(Ordering::Acquire)
-        {
-            let sent = Pin::new(&mut self.inner).poll_write(task, &CLOSE_1008);
-            if matches!(sent, Poll::Ready(Ok(_))) {
-                let _ = Pin::new(&mut self.inner).poll_flush(task);
-            }
+    /// Has this task woken when it is ended.
+    pub(super) fn wake_at_end(&self, waker: &Waker) {
+        let mut reader = self.reader.lock();
+        if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *reader = Some(waker.clone());
         }
-    }
-}
-
-impl AsyncRead for Leashed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        task: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.leash.is_cut() {
-            self.say_goodbye(task);
-            return Poll::Ready(Ok(())); // nothing read: the end
+        drop(reader);
+        // Ended after the caller looked, and before the waker was there.
+        if self.ended().is_some() {
+            waker.wake_by_ref();
         }
-        let read = Pin::new(&mut self.inner).poll_read(task, buffer);
-        if read.is_pending() {
-            *self.leash.reader.lock() = Some(task.waker().clone());
-            // Cut after it was looked at, and before the waker was there.
-            if self.leash.is_cut() {
-                task.waker().wake_by_ref();
-            }
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Leashed {
-    fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.leash.is_cut() {
-            self.say_goodbye(task);
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        Pin::new(&mut self.inner).poll_write(task, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(task)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(task)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        task: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.leash.is_cut() {
-            self.say_goodbye(task);
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        Pin::new(&mut self.inner).poll_write_vectored(task, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-}
-
-#[async_trait]
-impl Shutdown for Leashed {
-    async fn shutdown(&mut self) {
-        self.inner.shutdown().await;
-    }
-}
-
-impl UniqueID for Leashed {
-    fn id(&self) -> UniqueIDType {
-        self.inner.id()
-    }
-}
-
-impl Ssl for Leashed {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.inner.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.inner.selected_alpn_proto()
-    }
-}
-
-#[async_trait]
-impl Peek for Leashed {
-    async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.inner.try_peek(buffer).await
-    }
-}
-
-impl GetTimingDigest for Leashed {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.inner.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.inner.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Leashed {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner.get_proxy_digest()
-    }
-
-    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.inner.set_proxy_digest(digest);
-    }
-}
-
-impl GetSocketDigest for Leashed {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
-    }
-
-    fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.inner.set_socket_digest(digest);
     }
 }
 
@@ -264,11 +203,12 @@ impl LeashBook {
         // Copied, so that no request waits while records are looked up.
         let entries: Vec<Entry> = self.entries.lock().values().cloned().collect();
         let now = Timestamp::now();
-        for entry in entries.iter().filter(|entry| !entry.leash.is_cut()) {
+        for entry in entries.iter().filter(|entry| entry.leash.ended().is_none()) {
             // What cannot be known now is asked again: it is no reason to end what was permitted.
-            if entry.tenure.holds(directory, entry.caller, now) == Ok(false) {
+            if entry.tenure.holds(directory, entry.caller, now) == Ok(false)
+                && entry.leash.end(Ending::Credential)
+            {
                 self.cut.fetch_add(1, Ordering::Relaxed);
-                entry.leash.cut();
             }
         }
     }
@@ -279,19 +219,5 @@ fn patrol(book: &Weak<LeashBook>, directory: &impl Directory) {
         std::thread::sleep(EVERY);
         let Some(book) = book.upgrade() else { return };
         book.go_through(directory);
-    }
-}
-
-/// What the door tells of a connection.
-#[derive(Debug)]
-pub(super) struct AtDoor {
-    pub(super) peer: super::peer::Peer,
-    pub(super) leash: Arc<Leash>,
-}
-
-impl AtDoor {
-    /// What a session carries to the request's context.
-    pub(super) fn boxed(self) -> Box<dyn Any + Send + Sync> {
-        Box::new(self)
     }
 }

@@ -4,10 +4,12 @@
 
 mod alarm;
 mod answer;
+mod answer_pace;
 mod attempt;
 mod balance;
 mod context;
 mod door;
+mod ending;
 mod engine;
 mod forwarded;
 mod grpc;
@@ -16,25 +18,33 @@ mod hop;
 mod http2;
 mod in_flight;
 mod leash;
+mod leashed;
 mod local;
+mod pace;
 mod peer;
 mod plain;
 mod service;
 mod tls;
 mod upstream;
+mod waiting;
+mod watch;
 
 pub use attempt::MOST_ATTEMPTS;
 pub use balance::{Balance, Ejection, MOST_SERVERS};
-pub use context::{Outcome, Record};
-pub use door::{Door, DoorLimits};
+pub use context::{Asked, Outcome, Record};
+pub use door::{Door, DoorLimits, DoorParts};
+pub use ending::{Ending, Endings};
 pub use engine::{Engine, Engines};
 pub use forwarded::RequestIds;
 pub use health::{Checker, HealthCheck, Probe};
 pub use in_flight::InFlight;
 pub use leash::LeashBook;
 pub use local::Local;
+pub use pace::LeastPace;
 pub use service::{Parts, Recorder, StoreProxy};
 pub use tls::{
-    ClientAuth, ClientVerifier, OtherFiles, Renewal, ServerCertificate, TlsFileError, UpstreamTls, listener,
+    AdminHandshake, ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate,
+    TlsFileError, UpstreamTls,
 };
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};
+pub use watch::ClientLimits;

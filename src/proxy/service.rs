@@ -1,14 +1,13 @@
 //! Pingora's phases, turned into one decision and its consequences.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -17,25 +16,25 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::answer;
 use super::attempt::Attempts;
-use super::context::{Answered, Context, Known, Outcome, Record};
+use super::context::{Answered, Asked, Context, Known, Outcome, Record};
+use super::door::AtDoor;
+use super::ending::{Ending, Endings};
 use super::engine::Engines;
 use super::forwarded::{self, Origin, RequestIds};
-use super::hop;
+use super::http2::is_http2;
 use super::in_flight::InFlight;
-use super::leash::{AtDoor, LeashBook};
+use super::leash::LeashBook;
 use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
-use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Reason};
+use super::{hop, waiting};
+use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Reason, credential};
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Quota};
 use crate::model::{Requester, Timestamp};
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
 const PROOF_ROUNDS: usize = 3;
-
-/// How long a client may take for each read of its body and each write of its answer.
-const CLIENT_IO: Duration = Duration::from_secs(60);
 
 /// Header fields that are set on a forwarded request: the request id, three `X-Forwarded-*`, eight of
 /// identity.
@@ -64,6 +63,8 @@ pub struct Parts<D> {
     pub request_ids: Arc<RequestIds>,
     /// The requests that may live long.
     pub leashes: Arc<LeashBook>,
+    /// Counts what is ended for slowness.
+    pub endings: Arc<Endings>,
 }
 
 /// What becomes of a request, without borrowing it.
@@ -88,7 +89,7 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
             http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
             _ => None,
         };
-        if session.is_http2()
+        if is_http2(session)
             && let Err(error) = hop::check_http2_request(request)
         {
             return Next::Refuse(Reason::Syntax(error));
@@ -189,14 +190,11 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// Puts a request that may live long on its leash: an upgrade, or an answer whose end nobody has
     /// told. Others are over before a credential could end.
     fn follow_credential(&self, response: &ResponseHeader, context: &mut Context) {
-        let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
-        let endless = !response.headers.contains_key(http::header::CONTENT_LENGTH);
+        let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        let endless = !response.headers.contains_key(CONTENT_LENGTH);
         let (Some(Pass::Permitted(permit)), Some(leash)) = (&context.pass, &context.leash) else { return };
         if !upgraded && !endless {
             return;
-        }
-        if upgraded {
-            leash.note_websocket();
         }
         let caller = context.caller.unwrap_or(context.peer.address);
         context.on_leash = Some(self.0.leashes.enter(Arc::clone(leash), permit.tenure(), caller));
@@ -213,6 +211,26 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     }
 }
 
+/// What was asked, once the head was admitted.
+fn asked<'r>(session: &'r Session, context: &'r Context) -> Option<Asked<'r>> {
+    context.caller?;
+    let (request, known) = (session.req_header(), &context.known);
+    let raw = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+    let raw = raw.split('?').next().unwrap_or_default();
+    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    Some(Asked {
+        path: context.rewritten.as_ref().map_or(raw, http::Uri::path),
+        host: host.or_else(|| request.uri.host()).unwrap_or_default(),
+        preflight: credential::preflight(&request.method, &request.headers),
+        // Where one was read its kind is known.
+        shows_credential: known.kind.is_some() || credential::is_shown(&request.headers),
+        installation: known.installation,
+        scopes: known.scopes.as_ref(),
+        token: known.token,
+        steps: known.steps,
+    })
+}
+
 /// Who asks an endpoint of ours.
 fn requester(session: &Session, head: &Head<'_>, context: &Context) -> Requester {
     let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
@@ -222,11 +240,6 @@ fn requester(session: &Session, head: &Head<'_>, context: &Context) -> Requester
         secure: forwarded::is_secure(tls, context.is_peer_trusted, head.headers),
         request_id: context.request_id.clone(),
     }
-}
-
-fn peer(session: &Session) -> IpAddr {
-    let address = session.client_addr().and_then(|address| address.as_inet());
-    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip())
 }
 
 /// The client's certificate, verified in the handshake of this connection.
@@ -256,6 +269,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             attempts: Attempts::default(),
             sent_upstream: None,
             first_byte: None,
+            answer: None,
             known: Known::default(),
             local: None,
             _in_flight: self.0.in_flight.enter(),
@@ -270,12 +284,15 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         session: &mut Session,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        session.set_read_timeout(Some(CLIENT_IO));
-        session.set_write_timeout(Some(CLIENT_IO));
+        // The door watches the client: it alone knows who is waited for.
+        session.set_read_timeout(None);
+        session.set_write_timeout(None);
         hop::drop_stray_upgrade(session.req_header_mut());
-        if session.is_http2() {
-            // The door sees connections, not streams.
-            context.peer = Peer::new(peer(session));
+        if is_http2(session)
+            && let Some(at_door) = session.req_header_mut().extensions_mut().remove::<AtDoor>()
+        {
+            context.peer = at_door.peer;
+            context.leash = Some(at_door.leash);
         }
         let trusted = &context.engine.gate.settings().trusted_proxies;
         context.is_peer_trusted = trusted.contains(context.peer.address);
@@ -312,6 +329,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
                 context.upstream = upstream;
                 context.pass = Some(pass);
                 plain::forget_spelling(session.req_header_mut());
+                waiting::for_body(session, context);
                 Ok(false)
             }
             Err(reason) => {
@@ -322,7 +340,15 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
                 );
                 let quota = context.quota.as_ref();
                 let platform = context.known.platform;
-                let refusal = answer::refuse(session, &reason, platform, &context.request_id, quota, keep);
+                let refusal = answer::refuse(
+                    session,
+                    &context.engine.refusals,
+                    &reason,
+                    platform,
+                    &context.request_id,
+                    quota,
+                    keep,
+                );
                 let answered = Box::pin(refusal).await;
                 context.refused = Some(reason);
                 answered.map(|()| true)
@@ -330,8 +356,16 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        let peer = context.engine.upstreams.next(context.upstream, &mut context.attempts, context.started);
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        let engine = &context.engine;
+        let mut peer = engine.upstreams.next(context.upstream, &mut context.attempts, context.started);
+        if let Some(peer) = peer.as_mut().filter(|_| session.is_upgrade_req()) {
+            waiting::for_websocket(peer, engine.door.client.websocket_idle);
+        }
         peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -349,13 +383,15 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         if let Some(uri) = &context.rewritten {
             head.uri = uri.clone();
         }
-        if session.is_http2() {
-            hop::clean_http2_request(&mut head.headers);
-            let authority = session.req_header().uri.authority();
-            if let (false, Some(host)) = (head.headers.contains_key(HOST), authority)
-                && let Ok(host) = HeaderValue::from_str(host.as_str())
+        if is_http2(session) {
+            let request = session.req_header();
+            hop::clean_http2_request(&mut head, &request.headers);
+            // A rewritten target has no authority any more, and Host may have come in another case.
+            if let Some(authority) = request.uri.authority().map(http::uri::Authority::as_str)
+                && head.headers.get(HOST).is_none_or(|host| host != authority)
+                && let Ok(host) = HeaderValue::from_str(authority)
             {
-                head.headers.insert(HOST, host); // a rewritten target has no authority any more
+                head.headers.insert(HOST, host);
             }
         } else {
             hop::restore(&session.req_header().headers, &mut head.headers, context.is_peer_trusted);
@@ -382,7 +418,24 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             }
         }
         *request = RequestHeader::from(head);
-        context.sent_upstream = Some(Instant::now());
+        let now = Instant::now();
+        context.sent_upstream = Some(now);
+        if session.is_body_empty() {
+            waiting::for_answer(context, now);
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        if end_of_stream {
+            waiting::body_is_complete(context);
+        }
         Ok(())
     }
 
@@ -392,7 +445,9 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        context.first_byte = Some(Instant::now());
+        let now = Instant::now();
+        context.first_byte = Some(now);
+        waiting::answer_has_begun(response, context, now);
         self.follow_credential(response, context);
         context.engine.upstreams.answered(context.upstream, &context.attempts);
         hop::clean(response, |name| self.speaks_for_us(name, context));
@@ -400,6 +455,21 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             response.insert_header(name, value)?;
         }
         response.insert_header("X-Request-Id", context.request_id.clone())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> pingora::Result<Option<Duration>> {
+        let least = context.engine.door.client.pace;
+        if !end_of_stream && waiting::part_of_answer(body, context, least).is_err() {
+            self.0.endings.count(Ending::UpstreamAnswer);
+            return Err(Error::explain(ErrorType::ReadTimedout, "the answer comes too slowly").into_up());
+        }
+        Ok(None)
     }
 
     async fn response_trailer_filter(
@@ -437,6 +507,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             error.set_retry(false);
             return error;
         }
+        if context.ended() == Some(Ending::UpstreamAnswer) {
+            // It was noticed on the client's side.
+            error = Error::explain(ErrorType::ReadTimedout, "the answer's head comes too slowly").into_up();
+        }
         let repeatable =
             session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
         let upstreams = &context.engine.upstreams;
@@ -450,31 +524,19 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let reason = match (error.esource(), error.etype()) {
-            (
-                ErrorSource::Upstream,
-                ErrorType::ConnectTimedout
-                | ErrorType::TLSHandshakeTimedout
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout,
-            ) => Some(Reason::UpstreamTimeout),
-            (ErrorSource::Upstream, _) => Some(Reason::UpstreamUnreachable),
-            (
-                ErrorSource::Downstream,
-                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
-            ) => {
-                None // nobody is there to be answered
-            }
-            (ErrorSource::Downstream, _) => Some(Reason::Body),
-            (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Reason::UpstreamUnreachable),
-        };
+        let reason = answer::reason_of(error, context.ended());
         let mut status = 0;
-        if let Some(reason) = reason.filter(|_| session.response_written().is_none()) {
+        // After an interim answer there may still be a final one.
+        let is_final = |head: &ResponseHeader| {
+            !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+        };
+        if let Some(reason) = reason.filter(|_| !session.response_written().is_some_and(is_final)) {
             status = reason.code().status().as_u16();
             let platform = context.known.platform;
             let quota = context.quota.as_ref();
+            let refusals = &context.engine.refusals;
             if let Err(error) =
-                answer::refuse(session, &reason, platform, &context.request_id, quota, false).await
+                answer::refuse(session, refusals, &reason, platform, &context.request_id, quota, false).await
             {
                 tracing::debug!("an error could not be answered: {error}");
             }
@@ -507,23 +569,28 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             (Some(sent), Some(first)) => Some(first.saturating_duration_since(sent)),
             _ => None,
         };
+        if let Some(leash) = &context.leash {
+            leash.rest();
+        }
         let known = &context.known;
         context.engine.recorder.record(&Record {
             request_id: &context.request_id,
             outcome,
             reason: context.refused.as_ref(),
+            ended: context.ended(),
             remark: context.local.as_ref().and_then(|answered| answered.0.as_ref()),
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
             method: &session.req_header().method,
             route: known.route,
             kind: known.kind,
-            app: known.app.as_deref(),
+            app: known.app.as_ref(),
             store: known.store.as_deref(),
             caller: context.caller,
             total: context.started.elapsed(),
             upstream,
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),
+            asked: asked(session, context),
         });
     }
 

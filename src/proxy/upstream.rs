@@ -175,6 +175,21 @@ impl Upstreams {
         self.all.iter().map(|one| one.status())
     }
 
+    /// The name of the upstream at this position.
+    pub fn name(&self, index: usize) -> Option<&str> {
+        self.all.get(index).map(|one| &*one.upstream.name)
+    }
+
+    /// The longest that an upstream may be silent.
+    pub(super) fn read_timeout(&self, upstream: usize) -> Option<Duration> {
+        self.all.get(upstream).map(|one| one.upstream.timeouts.read)
+    }
+
+    /// Whether an upstream is spoken to by HTTP/2.
+    pub(super) fn speaks_http2(&self, upstream: usize) -> bool {
+        self.all.get(upstream).is_some_and(|one| one.upstream.http2)
+    }
+
     pub(super) fn all(&self) -> &[Arc<Prepared>] {
         &self.all
     }

@@ -113,13 +113,31 @@ pub enum Action {
     DisableUser,
     /// A merchant granted an app access to a store.
     MintCode,
+    /// A client of the identity provider was registered.
+    AddOauthClient,
+    /// Such a client was switched on.
+    EnableOauthClient,
+    /// Such a client was switched off.
+    DisableOauthClient,
+    /// A secret of such a client was made.
+    RotateOauthSecret,
+    /// What such a client may ask for was set.
+    SetOauthScopes,
+    /// A key of the identity provider was made.
+    RotateKey,
+    /// Somebody granted such a client what it asked for.
+    GiveConsent,
+    /// Somebody withdrew what they had granted.
+    WithdrawConsent,
+    /// Somebody signed out in every browser.
+    SignOutEverywhere,
     /// Records were taken over.
     Import,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 33] = [
         Self::AddStore,
         Self::SuspendStore,
         Self::ResumeStore,
@@ -143,6 +161,15 @@ impl Action {
         Self::EnableUser,
         Self::DisableUser,
         Self::MintCode,
+        Self::AddOauthClient,
+        Self::EnableOauthClient,
+        Self::DisableOauthClient,
+        Self::RotateOauthSecret,
+        Self::SetOauthScopes,
+        Self::RotateKey,
+        Self::GiveConsent,
+        Self::WithdrawConsent,
+        Self::SignOutEverywhere,
         Self::Import,
     ];
 
@@ -172,6 +199,15 @@ impl Action {
             Self::EnableUser => "user.enable",
             Self::DisableUser => "user.disable",
             Self::MintCode => "code.mint",
+            Self::AddOauthClient => "oauth_client.add",
+            Self::EnableOauthClient => "oauth_client.enable",
+            Self::DisableOauthClient => "oauth_client.disable",
+            Self::RotateOauthSecret => "oauth_client.rotate_secret",
+            Self::SetOauthScopes => "oauth_client.set_scopes",
+            Self::RotateKey => "key.rotate",
+            Self::GiveConsent => "consent.give",
+            Self::WithdrawConsent => "consent.withdraw",
+            Self::SignOutEverywhere => "session.end_all",
             Self::Import => "import",
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::read;
 use super::reader::Replica;
+use super::write::{OperatorSummary, by_token};
 use crate::gate::{Directory, Unavailable};
 use crate::model::{
     AccessToken, App, AppId, ClientId, CustomerToken, Installation, InstallationId, Store, StoreId,
@@ -49,5 +50,16 @@ impl Directory for Replica {
     /// Read from the file each time: a domain may move from one store to another, and then both changed.
     fn store_of_domain(&self, domain: &str) -> Result<Option<StoreId>, Unavailable> {
         self.look_up(|conn| read::store_of_domain(conn, domain))
+    }
+}
+
+impl Replica {
+    /// The operator with this token, from the file: who is one is not cached.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when it cannot be known.
+    pub fn operator(&self, token: &TokenDigest) -> Result<Option<OperatorSummary>, Unavailable> {
+        self.look_up(|conn| Ok(by_token(conn, token)?))
     }
 }

@@ -15,7 +15,7 @@ use crate::model::{Timestamp, TokenDigest};
 /// How often the uses of secrets are recorded.
 const RECORD_EVERY: Duration = Duration::from_secs(30);
 
-/// How often old entries of the audit record are looked for.
+/// How often old entries of the audit record and old idempotency keys are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// How long an expired token stays, in seconds: somebody may want to know why it is refused.
@@ -84,7 +84,9 @@ fn complain(error: Option<WriteError>) {
 
 /// One step of ending what is past its retention.
 pub(super) fn tidy(replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
-    let swept = replica.keeper()?.sweep_audit(replica.options().retention, now)?;
+    let mut writer = replica.keeper()?;
+    writer.forget_calls(now)?;
+    let swept = writer.sweep_audit(replica.options().retention, now)?;
     Ok(if swept == 0 { Walked::All } else { Walked::Part })
 }
 
@@ -109,14 +111,14 @@ pub(super) enum Walked {
 
 impl Walk {
     /// Removes those of the next tokens that expired an hour before `now` or earlier; at the end also
-    /// customer tokens, codes, refresh tokens and the grants that none is left of. After an error the walk
-    /// goes on where it was.
+    /// customer tokens, codes, refresh tokens and the grants that none is left of, and sessions. After an error
+    /// the walk goes on where it was.
     pub(super) fn step(&mut self, replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
         // Taken: after an error or the end the file may be another one the next time.
         let mut writer = self.writer.take().map_or_else(|| replica.keeper(), Ok)?;
         let before = now.plus(-KEPT_EXPIRED);
         if self.is_at_rest {
-            if writer.sweep_grants(STEP, before)? == 0 {
+            if writer.sweep_grants(STEP, before)? + writer.sweep_identity(STEP, before)? == 0 {
                 self.is_at_rest = false;
                 return Ok(Walked::All);
             }

@@ -26,11 +26,14 @@ mod complaints;
 mod delay;
 mod directory;
 mod file;
+mod granted;
 mod group;
 mod housekeeping;
+mod identity;
 mod import;
 mod issue;
 mod journal;
+mod once;
 mod pool;
 mod read;
 mod reader;
@@ -45,18 +48,22 @@ mod write;
 pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention};
 pub use codes::{AuthorizationCode, CODE_LIFE, NewGrant, NewPair, REFRESH_LIFE, Redeemed};
 pub use file::OpenError;
+pub use granted::granted_scopes;
 pub use group::WriteQueue;
 pub use import::{Imported, Progress};
 pub use issue::{Installed, NewAccessToken, Shop};
 pub use journal::Position;
+pub use once::{Once, Repeated};
 pub use reader::{Cached, Health, Options, Replica};
 pub use seal::KeyError;
 pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, IssuedToken,
-    NewApp, NewUser, OperatorSummary, Page, Prefixes, Revocation, SecretDetail, SecretKind, SessionClaims,
-    StoreSummary, Swept, UserStore, UserSummary, WriteError, Writer,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, Exchanged,
+    InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewIdentityGrant, NewIdentityPair,
+    NewOauthClient, NewUser, OauthClientSummary, OperatorSummary, Page, Prefixes, PresentedCode, Revocation,
+    SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, UserStore, UserSummary,
+    WriteError, Writer,
 };
 
 #[cfg(test)]

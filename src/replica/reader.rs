@@ -108,7 +108,7 @@ pub struct Replica {
     uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
     /// Where this process is administered, for commands that ask.
-    admin: OnceLock<SocketAddr>,
+    admin: Mutex<Option<SocketAddr>>,
 }
 
 /// Where the journal was followed to, on a connection of its own.
@@ -158,7 +158,7 @@ impl Replica {
             complaints: Complaints::default(),
             uses: Uses::default(),
             on_enforced: OnceLock::new(),
-            admin: OnceLock::new(),
+            admin: Mutex::new(None),
             path,
             options,
             sealer,
@@ -171,13 +171,13 @@ impl Replica {
         let _ = self.on_enforced.set(Box::new(hook));
     }
 
-    /// Has commands told where this process is administered. The first call counts.
-    pub fn announce(&self, admin: SocketAddr) {
-        let _ = self.admin.set(admin);
+    /// Has commands told where this process is administered; `None`: nowhere (any more).
+    pub fn announce(&self, admin: Option<SocketAddr>) {
+        *self.admin.lock() = admin;
     }
 
     pub(super) fn admin(&self) -> Option<SocketAddr> {
-        self.admin.get().copied()
+        *self.admin.lock()
     }
 
     /// Puts every change in force that was committed before the call, and gives the position reached.

@@ -1,8 +1,8 @@
-//! Session signing keys at rest.
+//! Session signing keys and the keys of the identity provider at rest.
 //!
-//! They are needed in clear to verify tokens, so that they cannot be hashed. With a key file they
+//! They are needed in clear to verify and to sign, so that they cannot be hashed. With a key file they
 //! are stored sealed: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) with a random 24-byte nonce and
-//! the client id as associated data, so that a sealed key cannot be moved to another app. This
+//! the client id (or the key's name) as associated data, so that a sealed key cannot be moved elsewhere. This
 //! protects copies of the replica (backups, stolen disks), not a machine on which the key file can
 //! be read.
 
@@ -17,6 +17,7 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use zeroize::Zeroizing;
 
+use super::write::key_owner;
 use crate::model::Secret;
 
 /// How a sealed value begins; no key that is taken over may begin like this.
@@ -27,6 +28,21 @@ const CHECK_TEXT: &str = "storegate";
 const CHECK_AAD: &str = "replica_state.key_check";
 
 const NONCE: usize = 24;
+
+/// The columns that are sealed: how their plain values are found and replaced, and for whom each is sealed.
+type Column = (&'static str, &'static str, fn(&str) -> String);
+const SEALED_COLUMNS: [Column; 2] = [
+    (
+        "SELECT client_id, session_signing_key FROM apps WHERE session_signing_key IS NOT NULL",
+        "UPDATE apps SET session_signing_key = ?2 WHERE client_id = ?1",
+        str::to_owned,
+    ),
+    (
+        "SELECT kid, private_key FROM identity_keys",
+        "UPDATE identity_keys SET private_key = ?2 WHERE kid = ?1",
+        key_owner,
+    ),
+];
 
 /// Why the key file cannot be used. No text holds key material.
 #[derive(Debug, thiserror::Error)]
@@ -189,22 +205,17 @@ fn seal_all(conn: &mut Connection, sealer: &Sealer) -> Result<(), KeyError> {
     if key_check(&tx)?.is_some() {
         return Ok(()); // another process was faster
     }
-    let mut plain = tx
-        .prepare("SELECT client_id, session_signing_key FROM apps WHERE session_signing_key IS NOT NULL")
-        .map_err(broken)?;
-    let rows = plain
-        .query_map([], |row| Ok((row.get::<_, String>(0)?, Zeroizing::new(row.get::<_, String>(1)?))))
-        .map_err(broken)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(broken)?;
-    drop(plain);
-    for (client_id, key) in rows.iter().filter(|(_, key)| !key.starts_with(SEALED)) {
-        let sealed = sealer.seal(client_id, key).map_err(no_chance)?;
-        tx.execute(
-            "UPDATE apps SET session_signing_key = ?2 WHERE client_id = ?1",
-            params![client_id, sealed],
-        )
-        .map_err(broken)?;
+    for (select, update, owner) in SEALED_COLUMNS {
+        let mut plain = tx.prepare(select).map_err(broken)?;
+        let rows = plain
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, Zeroizing::new(row.get::<_, String>(1)?))))
+            .map_err(broken)?
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(broken)?;
+        for (name, key) in rows.iter().filter(|(_, key)| !key.starts_with(SEALED)) {
+            let sealed = sealer.seal(&owner(name), key).map_err(no_chance)?;
+            tx.execute(update, params![name, sealed]).map_err(broken)?;
+        }
     }
     let check = sealer.seal(CHECK_AAD, CHECK_TEXT).map_err(no_chance)?;
     tx.execute("UPDATE replica_state SET key_check = ?1 WHERE id = 1", [check]).map_err(broken)?;

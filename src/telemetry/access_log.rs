@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::line::Line;
 use crate::proxy::{Outcome, Record};
@@ -89,12 +89,12 @@ impl AccessLog {
         self.wake();
     }
 
-    /// Adds the line of a request; `route` is its route's name as JSON. False when there was no room.
-    pub fn push(&self, record: &Record<'_>, route: Option<&str>) -> bool {
+    /// Adds the line of a request that ended `now`, since 1970; `route` is its route's name as JSON. False when
+    /// there was no room.
+    pub fn push(&self, record: &Record<'_>, route: Option<&str>, now: Duration) -> bool {
         if !self.shared.is_on.load(Ordering::Relaxed) {
             return true;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut lines = self.shared.buffers[own_buffer()].lines();
         let has_room = lines.len() < ROOM;
         if has_room {
@@ -124,6 +124,25 @@ impl Opened {
                 Some(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
             }
         }))
+    }
+}
+
+impl Opened {
+    /// Sees whether a destination can be opened, without making a file, and gives [`Destination::Off`]. Whether
+    /// a file can be made in its folder is not known before it is.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be appended to, or there is no folder for it.
+    pub fn try_open(destination: &Destination) -> io::Result<Self> {
+        if let Destination::File(path) = destination {
+            let opened = std::fs::OpenOptions::new().append(true).open(path);
+            opened.or_else(|error| match (error.kind(), path.parent()) {
+                (io::ErrorKind::NotFound, Some(folder)) => std::fs::File::open(folder),
+                _ => Err(error),
+            })?;
+        }
+        Ok(Self(None))
     }
 }
 
@@ -229,6 +248,9 @@ fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &m
         line.plain(br#","code":"#, reason.code().name());
         line.text(br#","reason":"#, &reason.to_string());
     }
+    if let Some(ended) = record.ended {
+        line.plain(br#","ended":"#, ended.name());
+    }
     if let Some(remark) = record.remark {
         line.plain(br#","endpoint":"#, remark.family);
         line.plain(br#","action":"#, remark.action);
@@ -274,12 +296,16 @@ mod tests {
 
     use super::*;
     use crate::gate::{Kind, Reason};
+    use crate::proxy::Ending;
+
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     fn record<'r>(request_id: &'r HeaderValue, method: &'r Method, reason: Option<&'r Reason>) -> Record<'r> {
         Record {
             request_id,
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
+            ended: reason.map(|_| Ending::RequestBody),
             remark: None,
             status: 200,
             method,
@@ -292,6 +318,7 @@ mod tests {
             upstream: None,
             bytes_in: 0,
             bytes_out: usize::MAX,
+            asked: None,
         }
     }
 
@@ -309,7 +336,7 @@ mod tests {
             (HeaderValue::from_static("a.b+c="), Method::from_bytes(b"!#$%&'*+.^_`|~").unwrap());
         let hostile = Reason::Scope("\"read\":\\\n\u{7f}é".into());
         for reason in [None, Some(&hostile)] {
-            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#)));
+            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#), NOW));
         }
         drop(log);
         let written = std::fs::read_to_string(file).unwrap();
@@ -326,13 +353,14 @@ mod tests {
             assert!(line.get("client_id").is_none() && line.get("upstream_us").is_none());
         }
         assert_eq!(lines[1]["reason"], hostile.to_string());
+        assert_eq!((&lines[0]["ended"], &lines[1]["ended"]), (&Value::Null, &Value::from("request_body")));
     }
 
     #[test]
     fn it_goes_on_elsewhere() {
         let (log, file, folder) = log();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let push = || assert!(log.push(&record(&id, &method, None), None));
+        let push = || assert!(log.push(&record(&id, &method, None), None, NOW));
         let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default().lines().count();
         let wait_for = |file: &PathBuf, count: usize| {
             let start = std::time::Instant::now();
@@ -357,7 +385,13 @@ mod tests {
         push();
         drop(log);
         assert_eq!((lines(&rotated), lines(&file), lines(&other)), (1, 1, 2));
-        assert!(Opened::open(&Destination::File(folder.path().join("no/such"))).is_err());
+        let file = |name: &str| Destination::File(folder.path().join(name));
+        for (name, can) in [("no/such", false), (".", false), ("other.log", true), ("new.log", true)] {
+            assert_eq!(Opened::try_open(&file(name)).is_ok(), can, "{name}");
+            assert!(!folder.path().join("new.log").exists());
+            assert_eq!(Opened::open(&file(name)).is_ok(), can, "{name}");
+            let _ = std::fs::remove_file(folder.path().join("new.log"));
+        }
     }
 
     #[test]
@@ -375,7 +409,7 @@ mod tests {
         let (release, stuck) = std::sync::mpsc::channel();
         let log = AccessLog::start(Opened(Some(Box::new(Stuck(stuck))))).unwrap();
         let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None)).count();
+        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None, NOW)).count();
         assert!((1..40_000).contains(&taken), "{taken} lines were taken");
         drop(release);
     }

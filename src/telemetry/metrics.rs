@@ -11,9 +11,11 @@ use prometheus::{
 };
 
 use super::reloads::Reloads;
+use super::usage::UsageMetrics;
 use crate::gate::{Code, Reason};
+use crate::idp::Events;
 use crate::model::Timestamp;
-use crate::proxy::{Outcome, Record, UpstreamStatus};
+use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -43,12 +45,18 @@ pub struct Metrics {
     pub tls_reload_failures: IntCounter,
     /// Without a value until TLS is served: an expiry of 0 would raise alarms.
     tls_expiry: IntGaugeVec,
+    admin_calls: IntCounterVec,
     connections: IntGauge,
     connections_refused: IntCounter,
     connections_cut: IntCounter,
+    slow_peers: IntCounterVec,
+    handshake_failures: IntCounter,
     upstreams: Mutex<Upstreams>,
+    idp_events: IntCounterVec,
     /// The configuration in force.
     pub reloads: Reloads,
+    /// Who calls how much.
+    pub usage: UsageMetrics,
 }
 
 /// What the proxy counts itself; set when the metrics are read.
@@ -121,9 +129,9 @@ impl Metrics {
         let tls_expiry = IntGaugeVec::new(
             Opts::new(
                 "storegate_tls_certificate_expiry_timestamp_seconds",
-                "When the TLS certificate in force expires, in Unix seconds.",
+                "When the TLS certificate in force expires, in Unix seconds, by listener.",
             ),
-            &[],
+            &["listener"],
         )?;
         registry.register(Box::new(tls_expiry.clone()))?;
         let endpoints = IntCounterVec::new(
@@ -147,6 +155,18 @@ impl Metrics {
             "Requests and connections for which the server of shared limits failed.",
         )?;
         registry.register(Box::new(shared_limit_failures.clone()))?;
+        let admin_calls = IntCounterVec::new(
+            Opts::new(
+                "storegate_admin_calls_total",
+                "Calls of the admin API, by the code that refusals carry.",
+            ),
+            &["code"],
+        )?;
+        registry.register(Box::new(admin_calls.clone()))?;
+        // There before the first call, so that an increase can be alarmed on.
+        for code in ["", "invalid_token", "forbidden", "rate_limit_exceeded"] {
+            admin_calls.with_label_values(&[code]);
+        }
         let connections = IntGauge::new("storegate_connections", "Connections of clients that are open.")?;
         registry.register(Box::new(connections.clone()))?;
         let connections_refused = IntCounter::new(
@@ -159,8 +179,30 @@ impl Metrics {
             "WebSockets and streams ended because their credential ended.",
         )?;
         registry.register(Box::new(connections_cut.clone()))?;
+        let slow_peers = IntCounterVec::new(
+            Opts::new(
+                "storegate_slow_peers_total",
+                "Connections, requests and streams ended because a peer was too slow or silent, by what was waited for.",
+            ),
+            &["at"],
+        )?;
+        registry.register(Box::new(slow_peers.clone()))?;
+        let handshake_failures = IntCounter::new(
+            "storegate_tls_handshake_failures_total",
+            "TLS handshakes of clients that came to nothing, other than for slowness.",
+        )?;
+        registry.register(Box::new(handshake_failures.clone()))?;
+        for ending in Ending::ALL.iter().filter(|ending| **ending != Ending::Credential) {
+            slow_peers.with_label_values(&[ending.name()]);
+        }
         let upstreams = Mutex::new(Upstreams::new(&registry)?);
+        let idp_events = IntCounterVec::new(
+            Opts::new("storegate_idp_events_total", "What happened at the identity provider, by event."),
+            &["event"],
+        )?;
+        registry.register(Box::new(idp_events.clone()))?;
         let reloads = Reloads::new(&registry)?;
+        let usage = UsageMetrics::new(&registry)?;
         let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
             forwarded: requests.with_label_values(&["forwarded", ""]),
@@ -182,18 +224,27 @@ impl Metrics {
             enforcement_delay,
             tls_reload_failures,
             tls_expiry,
+            admin_calls,
             connections,
             connections_refused,
             connections_cut,
+            slow_peers,
+            handshake_failures,
             upstreams,
+            idp_events,
             reloads,
+            usage,
         })
     }
 
-    /// The TLS certificate in force expires then.
-    pub fn tls_expires(&self, at: Timestamp) {
-        let no_labels: [&str; 0] = [];
-        self.tls_expiry.with_label_values(&no_labels).set(at.0);
+    /// Counts a call of the admin API; the code is empty where it was carried out.
+    pub fn admin_call(&self, code: &'static str) {
+        self.admin_calls.with_label_values(&[code]).inc();
+    }
+
+    /// The TLS certificate in force at a listener (`public`, `admin`) expires then.
+    pub fn tls_expires(&self, listener: &'static str, at: Timestamp) {
+        self.tls_expiry.with_label_values(&[listener]).set(at.0);
     }
 
     /// The counter of requests past the rate limit on the route with this path.
@@ -233,6 +284,16 @@ impl Metrics {
         gone.iter().for_each(|name| metrics.forget(name));
     }
 
+    /// Takes over what the identity provider counts itself.
+    pub fn show_idp(&self, events: &Events) {
+        // One reader of the metrics at a time, as above.
+        let _one = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, count) in events.counts() {
+            let counter = self.idp_events.with_label_values(&[event.name()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
     /// Counts a request that ended.
     pub fn count(&self, record: &Record<'_>) {
         match (record.outcome, record.reason) {
@@ -267,6 +328,19 @@ impl Metrics {
     /// Takes the count of connections that ended with their credential over.
     pub fn count_cut(&self, cut: u64) {
         self.connections_cut.inc_by(cut.saturating_sub(self.connections_cut.get()));
+    }
+
+    /// Takes over how often somebody was too slow.
+    pub fn count_slow(&self, counts: impl Iterator<Item = (Ending, u64)>) {
+        for (ending, count) in counts.filter(|(ending, _)| *ending != Ending::Credential) {
+            let counter = self.slow_peers.with_label_values(&[ending.name()]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
+    /// Takes the count of failed handshakes over.
+    pub fn count_failed_handshakes(&self, failed: u64) {
+        self.handshake_failures.inc_by(failed.saturating_sub(self.handshake_failures.get()));
     }
 
     /// The metrics in Prometheus' text form, version 0.0.4.

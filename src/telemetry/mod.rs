@@ -6,25 +6,33 @@ mod access_log;
 mod line;
 mod messages;
 mod metrics;
+mod recent;
 mod reloads;
+mod usage;
 
 pub use access_log::{AccessLog, Destination, Opened};
 pub use messages::Level;
 pub use metrics::Metrics;
+pub use recent::{Decision, Recent, RouteName};
 pub use reloads::Reloads;
+pub use usage::UsageMetrics;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
 
 use crate::gate::Reason;
-use crate::proxy::{Record, Recorder};
+use crate::proxy::{Outcome, Record, Recorder};
+use crate::usage::{Sample, Usage, Verdict};
 
 /// Counts each request of one configuration and passes it to the access log.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
+    recent: Arc<Recent>,
+    usage: Option<Arc<Usage>>,
     /// By position.
     routes: Box<[Named]>,
 }
@@ -32,6 +40,7 @@ pub struct Telemetry {
 /// A route, as its requests are recorded.
 #[derive(Debug)]
 struct Named {
+    name: Arc<RouteName>,
     /// Its path, as JSON.
     json: String,
     /// Where its requests can be past a limit.
@@ -39,18 +48,21 @@ struct Named {
 }
 
 impl Telemetry {
-    /// For these routes, by position: the path of each, and whether its requests can be past a limit of rate.
-    pub fn new<'r>(
+    /// For these routes, by position: each with whether its requests can be past a limit of rate.
+    pub fn new(
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
-        routes: impl Iterator<Item = (&'r str, bool)>,
+        recent: Arc<Recent>,
+        usage: Option<Arc<Usage>>,
+        routes: impl Iterator<Item = (RouteName, bool)>,
     ) -> Self {
-        let name = |(path, is_limited): (&str, bool)| Named {
-            json: serde_json::Value::from(path).to_string(),
-            limited: is_limited.then(|| metrics.limited(path)),
+        let name = |(name, is_limited): (RouteName, bool)| Named {
+            json: serde_json::Value::from(&*name.pattern).to_string(),
+            limited: is_limited.then(|| metrics.limited(&name.pattern)),
+            name: Arc::new(name),
         };
         let routes = routes.map(name).collect();
-        Self { metrics, access_log, routes }
+        Self { metrics, access_log, recent, usage, routes }
     }
 }
 
@@ -63,8 +75,37 @@ impl Recorder for Telemetry {
         {
             counter.inc();
         }
-        if !self.access_log.push(record, route.map(|route| &*route.json)) {
+        if let Some(usage) = &self.usage {
+            usage.count(sample(record));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.recent.keep(record, route.map(|route| &route.name), now);
+        if !self.access_log.push(record, route.map(|route| &*route.json), now) {
             self.metrics.access_log_dropped.inc();
         }
+    }
+}
+
+/// What is counted of a request.
+fn sample(record: &Record<'_>) -> Sample {
+    let asked = record.asked.as_ref();
+    let proved = asked.is_some_and(|asked| {
+        asked.steps.proved_secret() || asked.steps.proved_signature() || asked.steps.found_token()
+    });
+    Sample {
+        app: record.app.cloned(),
+        store: record.store.map(|store| store.store_id),
+        verdict: match (record.outcome, record.reason) {
+            (Outcome::Forwarded, _) => Verdict::Forwarded,
+            (Outcome::Refused, Some(reason)) => Verdict::Refused(reason.code()),
+            _ => Verdict::Broken,
+        },
+        kind: record.kind,
+        proved,
+        token: asked.and_then(|asked| asked.token),
+        caller: record.caller,
+        total_us: u32::try_from(record.total.as_micros()).unwrap_or(u32::MAX),
+        bytes_in: record.bytes_in as u64,
+        bytes_out: record.bytes_out as u64,
     }
 }

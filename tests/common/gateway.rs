@@ -52,6 +52,14 @@ impl Gateway {
         (self.address, self.admin) = self.running.ready();
     }
 
+    /// Starts another process that takes this one's place; returns the one before.
+    pub(crate) fn be_taken_over(&mut self) -> Running {
+        let mut next = Running::start(self.place.command(&["run", "--take-over"]));
+        let addresses = next.ready();
+        assert_eq!(addresses, (self.address, self.admin));
+        std::mem::replace(&mut self.running, next)
+    }
+
     /// One request over a connection of its own.
     pub(crate) fn ask(&self, line: &str, lines: &[impl AsRef<str>]) -> Response {
         ask(self.address, request(line, lines))
@@ -78,7 +86,7 @@ impl Gateway {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.running.child.id()
+        self.running.pid()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -92,7 +100,7 @@ impl Gateway {
 
     /// What it has said so far, on both streams.
     pub(crate) fn said(&self) -> String {
-        format!("{}{}", self.running.out.lock().unwrap(), self.running.err.lock().unwrap())
+        self.running.said()
     }
 
     /// Its standard output so far.
@@ -109,17 +117,37 @@ impl Gateway {
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null(), None)
+    }
+
+    /// With this standard input, and where one is given, this standard output.
+    pub(crate) fn start_with(mut command: Command, stdin: Stdio, stdout: Option<Stdio>) -> Self {
+        command.stdin(stdin).stdout(stdout.unwrap_or_else(Stdio::piped)).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let out = collect(child.stdout.take().unwrap());
+        let out = child.stdout.take().map(collect).unwrap_or_default();
         let err = collect(child.stderr.take().unwrap());
         Self { child, out, err }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How the system sees it, `/proc/PID/status`: `T (stopped)`, for one.
+    pub(crate) fn state(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("State:")).unwrap().trim().to_owned()
     }
 
     /// Its standard output so far.
     pub(crate) fn out(&self) -> String {
         self.out.lock().unwrap().clone()
+    }
+
+    /// What it has said so far, on both streams.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.out.lock().unwrap(), self.err.lock().unwrap())
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -128,11 +156,15 @@ impl Running {
 
     /// Waits for the end of the process: its exit code, -1 for a signal, `None` if it goes on.
     pub(crate) fn end(&mut self, patience: Duration) -> Option<i32> {
-        wait(&mut self.child, patience)
+        let code = wait(&mut self.child, patience);
+        // Until all that it said was read, unless another process holds the same streams.
+        let is_read = || (Arc::strong_count(&self.out) + Arc::strong_count(&self.err) == 2).then_some(());
+        let _ = wait_until(Duration::from_millis(500), is_read);
+        code
     }
 
     /// Waits for `ready listen=… admin=…` and reads the addresses.
-    fn ready(&mut self) -> (SocketAddr, SocketAddr) {
+    pub(crate) fn ready(&mut self) -> (SocketAddr, SocketAddr) {
         let line = wait_until(START, || {
             let line = self.out().lines().find(|line| line.starts_with("ready ")).map(str::to_owned);
             let ended = line.is_none() && self.child.try_wait().unwrap().is_some();

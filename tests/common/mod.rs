@@ -12,6 +12,7 @@ pub(crate) mod gateway;
 pub(crate) mod place;
 mod reading;
 mod session;
+mod slowness;
 mod upstream;
 pub(crate) mod world;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use super::reading::{Wire, fields, single};
+use super::slowness;
 
 /// How long a test waits for a request to arrive, and an answer for its release.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -141,6 +142,9 @@ fn serve_one(wire: &mut Wire, shared: &Shared) -> Result<bool> {
         wire.until_closed(&mut |_| ())?;
         return Ok(false);
     }
+    let target = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or_default().to_owned();
+    let behaviour = target.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    slowness::before_body(wire, behaviour)?;
     if single(&lines, "expect").is_some() {
         wire.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
@@ -164,6 +168,9 @@ fn serve_one(wire: &mut Wire, shared: &Shared) -> Result<bool> {
             (exchange.body, exchange.length, exchange.complete) = (body, length, true);
         }
         shared.changed.notify_all();
+    }
+    if let Some(answered) = slowness::answer(&mut wire.stream, behaviour) {
+        return answered.map(|()| false);
     }
     answer(wire, shared, &String::from_utf8_lossy(&head), length)
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a broken fixture is a bug of this file
 
 mod access_token;
+mod again;
 mod agreement;
 mod allocations;
 mod client_credentials;

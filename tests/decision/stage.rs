@@ -10,6 +10,7 @@ use storegate::gate::{
 use storegate::hasher::{Hasher, Verdict};
 use storegate::model::{AddressList, ProofKey, Timestamp};
 
+use crate::again::Memory;
 use crate::request::Request;
 use crate::world::{Platform, Records};
 
@@ -87,7 +88,11 @@ impl Stage {
             Err(reason) => return refused(reason, request),
         };
         for _ in 0..2 {
-            let decision = self.gate.decide(&head, records, now, &mut ());
+            let mut memory = Memory::default();
+            let decision = self.gate.decide(&head, records, now, &mut memory);
+            if !matches!(decision, Decision::Prove(_)) {
+                memory.agrees(&self.gate, request, head.target.path(), &decision);
+            }
             no_secret_in(&format!("{decision:?} {:?}", head.target), request);
             match decision {
                 Decision::Refuse(reason) => return refused(reason, request),

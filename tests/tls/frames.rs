@@ -45,7 +45,16 @@ pub(crate) enum Fate {
 
 impl Frames {
     pub(crate) fn connect(address: SocketAddr, authority: &Authority) -> Self {
-        let mut frames = Self(Secure::connect(address, &authority.trusted_by(&["h2"], None)).unwrap());
+        Self::over(Secure::connect(address, &authority.trusted_by(&["h2"], None)).unwrap())
+    }
+
+    /// On a connection that takes little at a time.
+    pub(crate) fn narrow(address: SocketAddr, authority: &Authority) -> Self {
+        Self::over(Secure::narrow(address, &authority.trusted_by(&["h2"], None)).unwrap())
+    }
+
+    fn over(connection: Secure) -> Self {
+        let mut frames = Self(connection);
         frames.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         frames.send(SETTINGS, 0, 0, b"");
         frames
@@ -54,6 +63,11 @@ impl Frames {
     /// What the other side no longer takes is its answer's business.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.0.0.write_all(bytes);
+    }
+
+    /// The same; says whether it was taken.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.0.write_all(bytes)
     }
 
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

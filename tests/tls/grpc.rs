@@ -107,8 +107,13 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, heads: Heads) {
 
 /// A gateway before an upstream at this URL, with these lines of it.
 pub(crate) fn gateway(authority: &Authority, url: &str, upstream: &str, rest: &str) -> Gateway {
+    gateway_with(authority, "", url, upstream, rest)
+}
+
+/// The same with lines of `[server]`.
+fn gateway_with(authority: &Authority, server: &str, url: &str, upstream: &str, rest: &str) -> Gateway {
     let settings = Settings {
-        server: tls(""),
+        server: format!("{server}\n{}", tls("")),
         upstream: format!("http2 = true\n{upstream}"),
         routes: ROUTES.into(),
         rest: rest.into(),
@@ -331,5 +336,29 @@ fn an_upstream_that_is_down_is_unavailable() {
         let connection = Http2::connect(gateway.address, &authority.trusted_by(&["h2"], None)).await;
         let answer = connection.ask(call("/shop.v1.Orders/Unary", &bearer(TOKEN)), &message("x")).await;
         assert_eq!(status(&answer.unwrap()), ("14", "The upstream service could not be reached."));
+    });
+}
+
+/// A client may call and be silent; other bodies may not, on the same connection.
+#[test]
+fn a_quiet_call_is_not_hurried() {
+    let authority = Authority::new("root");
+    block_on(async {
+        let (address, _) = start(None).await;
+        let server = "body_timeout = \"1s\"\nmin_body_rate = 1000";
+        let gateway = gateway_with(&authority, server, &format!("http://{address}"), "", "");
+        let connection = Http2::connect(gateway.address, &authority.trusted_by(&["h2"], None)).await;
+        let mut send = connection.0.clone().ready().await.unwrap();
+        let (answer, mut messages) =
+            send.send_request(call("/shop.v1.Orders/Unary", &bearer(TOKEN)), false).unwrap();
+        let (plain, _kept) = send.send_request(request("POST", "/public/a", &[""; 0]), false).unwrap();
+        for text in ["one", "two"] {
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            messages.send_data(Bytes::from(message(text)), text == "two").unwrap();
+        }
+        let answer = collect(answer.await.unwrap()).await.unwrap();
+        assert_eq!(answer.body, [message("one"), message("two")].concat());
+        assert_eq!(status(&answer).0, "0");
+        assert!(collect(plain.await.unwrap()).await.is_err(), "this upstream answers before it has the body");
     });
 }

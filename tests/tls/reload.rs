@@ -37,7 +37,9 @@ fn get() -> Vec<u8> {
 fn a_renewal_under_load_fails_no_request() {
     let authority = Authority::new("root");
     let gateway = gateway(&authority, "", &[]);
-    let expiry = metric(&gateway, "storegate_tls_certificate_expiry_timestamp_seconds ").unwrap();
+    let expiry =
+        metric(&gateway, r#"storegate_tls_certificate_expiry_timestamp_seconds{listener="public"} "#)
+            .unwrap();
     assert!(expiry > 4e9, "{expiry}");
     let (stop, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let going = || !stop.load(Ordering::Relaxed);

@@ -23,9 +23,26 @@ pub(crate) struct Secure(pub(crate) StreamOwned<ClientConnection, TcpStream>);
 impl Secure {
     /// Shakes hands. A server that refuses the client's certificate may do so after that.
     pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?, config)
+    }
+
+    /// Shakes hands over a connection that takes little at a time, so that the other side soon notices
+    /// when nothing is read.
+    pub(crate) fn narrow(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
+        let connect = async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(4096)?;
+            socket.connect(address).await?.into_std()
+        };
+        let stream = block_on(connect)?;
+        stream.set_nonblocking(false)?;
+        Self::over(stream, config)
+    }
+
+    fn over(stream: TcpStream, config: &Arc<ClientConfig>) -> Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from(NAME).unwrap();
         let mut tls = StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), stream);
         while tls.conn.is_handshaking() {

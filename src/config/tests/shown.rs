@@ -46,7 +46,6 @@ fn no_diagnostic_repeats_a_secret() {
         "[limits]\nshared = \"\"\"\nredis:hunter2@host\"\"\"\n",
         "[upstream]\napi = 'hunter2'",
         "[idp]\nsigning_key = 'hunter2'\nclient_secret = 5\nclient_secret = 'hunter2'",
-        "idp = 'hunter2'",
         "[[route]]\npath = '/a'\ntoken = 'hunter2'",
     ];
     for text in texts {

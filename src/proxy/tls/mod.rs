@@ -2,6 +2,7 @@
 //! are spoken to with. What cannot be used is an error that names the file, before anything listens;
 //! Pingora, given the same files, would panic.
 
+mod admin;
 mod client;
 mod listener;
 mod pem;
@@ -9,12 +10,14 @@ mod server;
 mod subject;
 mod upstream;
 
+pub use admin::AdminHandshake;
 pub use client::{ClientAuth, ClientVerifier};
-pub use listener::listener;
+pub use listener::Handshake;
 pub use server::{OtherFiles, Renewal, ServerCertificate};
 pub use upstream::UpstreamTls;
 
 pub(super) use client::ClientCertificate;
+pub(super) use listener::NoHandshake;
 
 use std::path::{Path, PathBuf};
 

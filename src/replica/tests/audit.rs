@@ -9,7 +9,10 @@ use data_encoding::HEXLOWER;
 use super::super::housekeeping::{Walked, tidy};
 use super::super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::*;
-use crate::model::{AppStatus, PasswordHash, Permission, StoreStatus, TokenDigest, UserStatus};
+use crate::model::{
+    AppStatus, ClientType, KeyPurpose, PasswordHash, Permission, RedirectUri, StoreStatus, StoredKey,
+    TokenDigest, UserStatus,
+};
 
 fn entries(fixture: &Fixture) -> Vec<AuditEntry> {
     fixture.writer().audit(&AuditFilter::default(), Page::ALL).unwrap()
@@ -170,6 +173,49 @@ fn every_change_leaves_one_entry_and_no_secret() {
         ("leave_store", Action::LeaveStore, "merchant:7".into(), {
             Box::new(|w| none(w.leave_store(users::subject("merchant:7"), store(22))))
         }),
+        ("add_oauth_client", Action::AddOauthClient, "oauth_client:sx_oc_1".into(), {
+            Box::new(|w| {
+                let uri = "https://shop.example/cb";
+                done(w.add_oauth_client(&NewOauthClient {
+                    client_id: client("sx_oc_1"),
+                    name: "Shop".into(),
+                    secret_hash: Some(PasswordHash::parse(users::HASH).unwrap()),
+                    redirect_uris: vec![RedirectUri::parse(uri, ClientType::Confidential).unwrap()],
+                    logout_uris: Vec::new(),
+                    scopes: scopes("openid"),
+                    owner: None,
+                }));
+                vec![Secret::new(users::HASH.into())]
+            })
+        }),
+        ("set_oauth_client_secret", Action::RotateOauthSecret, "oauth_client:sx_oc_1".into(), {
+            Box::new(|w| {
+                let hash = PasswordHash::parse(users::HASH).unwrap();
+                none(w.set_oauth_client_secret(&client("sx_oc_1"), &hash))
+            })
+        }),
+        ("set_oauth_client_scopes", Action::SetOauthScopes, "oauth_client:sx_oc_1".into(), {
+            Box::new(|w| none(w.set_oauth_client_scopes(&client("sx_oc_1"), &scopes("openid email"))))
+        }),
+        ("set_oauth_client_status", Action::DisableOauthClient, "oauth_client:sx_oc_1".into(), {
+            Box::new(|w| none(w.set_oauth_client_status(&client("sx_oc_1"), false)))
+        }),
+        ("set_oauth_client_status", Action::EnableOauthClient, "oauth_client:sx_oc_1".into(), {
+            Box::new(|w| none(w.set_oauth_client_status(&client("sx_oc_1"), true)))
+        }),
+        ("add_identity_key", Action::RotateKey, "key:k1".into(), {
+            let private = Secret::new("ab".repeat(60));
+            let key = StoredKey {
+                kid: "k1".into(),
+                purpose: KeyPurpose::IdToken,
+                private: private.clone(),
+                starts_at: Timestamp(0),
+            };
+            Box::new(move |w| {
+                done(w.add_identity_key(&key, true));
+                vec![private]
+            })
+        }),
         ("import", Action::Import, "replica".into(), {
             Box::new(|w| {
                 done(w.import(line.as_bytes(), |_| ()));
@@ -200,6 +246,11 @@ fn every_change_leaves_one_entry_and_no_secret() {
     covered.insert("issue_token".into());
     actions.push(Action::IssueToken.name());
 
+    // Done by people at the identity provider; tests/idp looks at their entries.
+    for action in [Action::GiveConsent, Action::WithdrawConsent, Action::SignOutEverywhere] {
+        actions.push(action.name());
+    }
+
     assert_eq!(covered, changing(), "the rows above and the methods that change something");
     actions.sort_unstable();
     actions.dedup();
@@ -223,7 +274,20 @@ fn only_upkeep_is_not_recorded() {
     upkeep.sort_unstable();
     transactions.sort_unstable();
     // In mod.rs it is what records the rest; in group.rs it is what clients do at token endpoints.
-    assert_eq!(upkeep, ["audit.rs", "group.rs", "mod.rs", "tokens.rs", "tokens.rs", "uses.rs"]);
+    assert_eq!(
+        upkeep,
+        [
+            "audit.rs",
+            "grants.rs",
+            "group.rs",
+            "mod.rs",
+            "once.rs",
+            "once.rs",
+            "tokens.rs",
+            "tokens.rs",
+            "uses.rs"
+        ]
+    );
     assert_eq!(transactions, ["mod.rs", "schema.rs", "seal.rs"]);
 }
 

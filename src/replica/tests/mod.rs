@@ -7,6 +7,7 @@ mod freshness;
 mod housekeeping;
 mod importing;
 mod issuing;
+mod once;
 mod operators;
 mod stress;
 mod users;

@@ -1,8 +1,8 @@
 //! Installations, and what is needed to act in their name.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::{Committed, Halt, WriteError, Writer, app_id};
+use super::{Committed, Halt, Page, WriteError, Writer, app_id};
 use crate::model::{ClientId, ScopeSet, SessionKey, StoreId};
 use crate::replica::audit::{Action, Deed};
 use crate::replica::read::signed;
@@ -18,6 +18,40 @@ pub struct SessionClaims {
     pub installation_id: i64,
     /// The app's key.
     pub key: SessionKey,
+}
+
+/// An installation, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallationSummary {
+    /// Its number.
+    pub installation_id: i64,
+    /// The app's public identifier.
+    pub client_id: String,
+    /// The store.
+    pub store_id: i64,
+    /// What the merchant granted, separated by blanks.
+    pub scopes: String,
+    /// `active` or `uninstalled`.
+    pub status: String,
+    /// When it was first made, in Unix seconds.
+    pub created_at: i64,
+}
+
+/// Which installations are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InstallationFilter {
+    /// Of this app only; the list is in the order of the stores then.
+    pub app: Option<ClientId>,
+    /// In this store only.
+    pub store: Option<StoreId>,
+}
+
+impl InstallationFilter {
+    /// What [`Page::after`] means: the store's number where the list is an app's, else the
+    /// installation's.
+    pub fn key(&self, of: &InstallationSummary) -> i64 {
+        if self.app.is_some() { of.store_id } else { of.installation_id }
+    }
 }
 
 impl Writer {
@@ -78,6 +112,57 @@ impl Writer {
         )
     }
 
+    /// Installations, whatever their status.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be read.
+    pub fn installations(
+        &mut self,
+        filter: &InstallationFilter,
+        page: Page<i64>,
+    ) -> Result<Vec<InstallationSummary>, WriteError> {
+        let app = filter.app.as_ref().map(ClientId::as_str);
+        let (store, after) = (filter.store.map(signed), page.after.unwrap_or(0));
+        let mut given: Vec<&dyn ToSql> = vec![&after, &page.limit];
+        // Each walks one index from the place that was reached.
+        let rest = match (&app, &store) {
+            (None, None) => "WHERE i.installation_id > ?1 ORDER BY i.installation_id LIMIT ?2",
+            (None, Some(store)) => {
+                given.push(store);
+                "WHERE i.store_id = ?3 AND i.installation_id > ?1 ORDER BY i.installation_id LIMIT ?2"
+            }
+            (Some(app), None) => {
+                given.push(app);
+                "WHERE i.app_id = (SELECT app_id FROM apps WHERE client_id = ?3) AND i.store_id > ?1
+                 ORDER BY i.store_id LIMIT ?2"
+            }
+            (Some(app), Some(store)) => {
+                given.extend([app as &dyn ToSql, store]);
+                "WHERE i.app_id = (SELECT app_id FROM apps WHERE client_id = ?3) AND i.store_id = ?4
+                 AND i.store_id > ?1 LIMIT ?2"
+            }
+        };
+        self.look(|conn, _| {
+            let mut statement = conn.prepare_cached(&format!("{SUMMARY} {rest}"))?;
+            let rows = statement.query_map(&*given, summary)?;
+            rows.collect::<Result<_, _>>().map_err(Halt::from)
+        })
+    }
+
+    /// One installation, whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the replica cannot be read.
+    pub fn installation(&mut self, installation_id: i64) -> Result<InstallationSummary, WriteError> {
+        self.look(|conn, _| {
+            let mut statement = conn.prepare_cached(&format!("{SUMMARY} WHERE i.installation_id = ?1"))?;
+            let found = statement.query_row([installation_id], summary).optional()?;
+            found.ok_or_else(|| WriteError::NoInstallation(installation_id).into())
+        })
+    }
+
     /// What `storegate session mint` signs a token with.
     ///
     /// # Errors
@@ -100,6 +185,21 @@ impl Writer {
             Ok(SessionClaims { app_id: app, store_id, installation_id, key: SessionKey::new(key.expose()) })
         })
     }
+}
+
+/// CROSS JOIN: SQLite keeps the order of the tables then, and with it the order of the index.
+const SUMMARY: &str = "SELECT i.installation_id, a.client_id, i.store_id, i.scopes, i.status, i.created_at
+    FROM installations i CROSS JOIN apps a ON a.app_id = i.app_id";
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<InstallationSummary> {
+    Ok(InstallationSummary {
+        installation_id: row.get(0)?,
+        client_id: row.get(1)?,
+        store_id: row.get(2)?,
+        scopes: row.get(3)?,
+        status: row.get(4)?,
+        created_at: row.get(5)?,
+    })
 }
 
 fn subject(action: Action, client_id: &ClientId, store_id: StoreId) -> Deed {

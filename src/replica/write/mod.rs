@@ -5,9 +5,13 @@
 //! (`BEGIN IMMEDIATE`); one that waits longer than ten seconds gives up and says so.
 
 mod apps;
+mod grants;
+mod identity_keys;
 mod installations;
+mod oauth_clients;
 mod operators;
 mod secrets;
+mod sign_ins;
 mod stores;
 mod tokens;
 mod users;
@@ -19,11 +23,15 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub(super) use apps::stored_networks;
 pub use apps::{AppDetail, AppInstallation, AppSummary, CreatedApp, NewApp, SecretDetail, SecretKind};
-pub use installations::SessionClaims;
+pub use grants::{Exchanged, NewIdentityGrant, NewIdentityPair, PresentedCode};
+pub(super) use identity_keys::owner as key_owner;
+pub use installations::{InstallationFilter, InstallationSummary, SessionClaims};
+pub use oauth_clients::{NewOauthClient, OauthClientSummary};
+pub(super) use operators::by_token;
 pub use operators::{Claim, CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
-pub use tokens::{IssuedToken, Revocation, Swept};
+pub use tokens::{IssuedToken, Revocation, Swept, TokenSummary};
 pub(super) use users::number as user_number;
 pub use users::{NewUser, UserStore, UserSummary};
 
@@ -31,6 +39,7 @@ use super::audit::{Actor, Deed};
 use super::delay;
 use super::file::{self, OpenError};
 use super::journal::{self, Position};
+use super::once::{Once, Repeated};
 use super::reader::Replica;
 use super::seal::{self, Sealer};
 use super::wake::{self, NotEnforced};
@@ -85,6 +94,21 @@ pub enum WriteError {
     /// The app is disabled.
     #[error("the app {0} is disabled; `storegate app enable {0}` lets it work again")]
     AppDisabled(ClientId),
+    /// No installation has this number.
+    #[error("there is no installation {0}")]
+    NoInstallation(i64),
+    /// No access token has this SHA-256.
+    #[error("there is no such token")]
+    NoToken,
+    /// The call was carried out before. Not a failure: see [`Once`].
+    #[error("it was done before, to {}", .0.subject)]
+    Repeated(Box<Repeated>),
+    /// The idempotency key was used for another call.
+    #[error("this idempotency key was used for another call; take a new one for each")]
+    KeyReused,
+    /// Too many idempotency keys are remembered.
+    #[error("too many idempotency keys are remembered; each is for a day")]
+    TooManyKeys,
     /// No user has this subject.
     #[error("there is no user {0}; `storegate user list` shows them")]
     NoUser(Subject),
@@ -123,6 +147,15 @@ pub enum WriteError {
         "the replica {0} is locked by another writer (an import, perhaps); nothing was changed, try again when it has finished"
     )]
     Locked(PathBuf),
+    /// No client of the identity provider has this id.
+    #[error("there is no client {0}; `storegate oauth-client list` shows them")]
+    NoOauthClient(ClientId),
+    /// A client without a secret has none to rotate.
+    #[error("the client {0} is public: it has no secret")]
+    NoSecret(ClientId),
+    /// A merchant has registered as many clients as one may.
+    #[error("{0} has registered {1} clients, which is as many as one may")]
+    TooManyClients(Subject, usize),
     /// The operating system gave no randomness.
     #[error("no randomness for a new secret: {0}")]
     Randomness(String),
@@ -215,6 +248,8 @@ pub struct Writer {
     actor: Actor,
     /// By which right; `None`: by that of whoever may write the file.
     claim: Option<Claim>,
+    /// Set: only if it was not done before.
+    pub(super) once: Option<Once>,
     /// What has to learn of a change.
     target: Arc<Target>,
 }
@@ -277,7 +312,15 @@ impl Writer {
         let (mut conn, path) = file::open_writer(path)?;
         let sealer = seal::unlock(&mut conn, key_file)?;
         let target = Arc::new(Target { path, here: None });
-        Ok(Self { conn, sealer, prefixes: Prefixes::default(), actor: Actor::command(), claim: None, target })
+        Ok(Self {
+            conn,
+            sealer,
+            prefixes: Prefixes::default(),
+            actor: Actor::command(),
+            claim: None,
+            once: None,
+            target,
+        })
     }
 
     /// The same writer, making ids, secrets and tokens with other prefixes.
@@ -299,11 +342,15 @@ impl Writer {
         deed: impl FnOnce(&T) -> Deed,
         body: impl FnOnce(&Transaction<'_>, &Sealer, &Prefixes) -> Result<T, Halt>,
     ) -> Result<Committed<T>, WriteError> {
-        let (actor, claim) = (self.actor.clone(), self.claim);
+        let (actor, claim, once) = (self.actor.clone(), self.claim, self.once.clone());
         self.upkeep(|tx, sealer, prefixes| {
+            let now = Timestamp::now();
             claim.map(|claim| claim.prove(tx)).transpose()?;
+            once.as_ref().map(|once| once.claim(tx, now)).transpose()?;
             let value = body(tx, sealer, prefixes)?;
-            deed(&value).record(tx, &actor, Timestamp::now())?;
+            let deed = deed(&value);
+            deed.record(tx, &actor, now)?;
+            once.map(|once| once.note(tx, &deed.subject, now)).transpose()?;
             Ok(value)
         })
     }
@@ -371,7 +418,7 @@ impl Replica {
         })?;
         let target = Arc::new(Target { path, here: None });
         let (prefixes, actor) = (Prefixes::default(), Actor::gateway());
-        Ok(Writer { conn, sealer: self.sealer().clone(), prefixes, actor, claim: None, target })
+        Ok(Writer { conn, sealer: self.sealer().clone(), prefixes, actor, claim: None, once: None, target })
     }
 
     /// A writer inside this process, for the admin API and the token endpoints, in the name of `actor`.

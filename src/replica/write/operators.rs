@@ -33,6 +33,12 @@ pub struct OperatorSummary {
 }
 
 impl OperatorSummary {
+    /// Whether a text could be an operator's token: ours have one form.
+    pub fn has_form_of_token(text: &Secret) -> bool {
+        let hex = text.expose().strip_prefix(TOKEN_PREFIX);
+        hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
     /// Whether the operator may do what this permission is needed for.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions().any(|own| own.covers(permission))
@@ -167,15 +173,6 @@ impl Writer {
         })
     }
 
-    /// The operator with this token.
-    ///
-    /// # Errors
-    ///
-    /// The replica cannot be read.
-    pub fn operator_by_token(&mut self, token: &TokenDigest) -> Result<Option<OperatorSummary>, WriteError> {
-        self.look(|conn, _| by_token(conn, token))
-    }
-
     /// The client id of an app.
     ///
     /// # Errors
@@ -225,9 +222,12 @@ impl Giver {
 
 const SUMMARY: &str = "SELECT operator_id, name, permissions, created_at FROM operators";
 
-fn by_token(conn: &Connection, token: &TokenDigest) -> Result<Option<OperatorSummary>, Halt> {
+pub(in crate::replica) fn by_token(
+    conn: &Connection,
+    token: &TokenDigest,
+) -> rusqlite::Result<Option<OperatorSummary>> {
     let mut statement = conn.prepare_cached(&format!("{SUMMARY} WHERE token_hash = ?1"))?;
-    Ok(statement.query_row([&token.0[..]], summary).optional()?)
+    statement.query_row([&token.0[..]], summary).optional()
 }
 
 fn by_name(conn: &Connection, name: &str) -> Result<OperatorSummary, Halt> {

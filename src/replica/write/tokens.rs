@@ -29,6 +29,23 @@ pub enum Revocation {
     NotFound,
 }
 
+/// A token as it may be shown: by its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// The app's public identifier.
+    pub client_id: String,
+    /// The store.
+    pub store_id: i64,
+    /// Its own scopes; `None`: whatever the installation has.
+    pub scopes: Option<String>,
+    /// When it stops working, in Unix seconds.
+    pub expires_at: i64,
+    /// When it was revoked, in Unix seconds.
+    pub revoked_at: Option<i64>,
+    /// When it was issued or taken over, in Unix seconds.
+    pub created_at: i64,
+}
+
 /// What one step of a sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
@@ -113,6 +130,31 @@ impl Writer {
                 "UPDATE access_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_hash = ?1";
             let found = tx.execute(update, params![&digest.0[..], Timestamp::now().0])?;
             Ok(if found == 0 { Revocation::NotFound } else { Revocation::Revoked })
+        })
+    }
+
+    /// The token with this SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the replica cannot be read.
+    pub fn token(&mut self, digest: &TokenDigest) -> Result<TokenSummary, WriteError> {
+        self.look(|conn, _| {
+            let mut statement = conn.prepare_cached(
+                "SELECT a.client_id, t.store_id, t.scopes, t.expires_at, t.revoked_at, t.created_at
+                 FROM access_tokens t JOIN apps a ON a.app_id = t.app_id WHERE t.token_hash = ?1",
+            )?;
+            let found = statement.query_row([&digest.0[..]], |row| {
+                Ok(TokenSummary {
+                    client_id: row.get(0)?,
+                    store_id: row.get(1)?,
+                    scopes: row.get(2)?,
+                    expires_at: row.get(3)?,
+                    revoked_at: row.get(4)?,
+                    created_at: row.get(5)?,
+                })
+            });
+            found.optional()?.ok_or_else(|| WriteError::NoToken.into())
         })
     }
 

@@ -1,0 +1,156 @@
+//! What a configuration means on this machine: who can use the files that it names, and whether anybody
+//! has the scopes that its routes demand. For `storegate check`; the gateway looks for itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{did_you_mean, quoted};
+use super::report::{Finding, Report};
+use super::{Config, Diagnostic, Problems, parse, read_file, references};
+use crate::gate::{Access, ScopeTemplate, captures};
+
+/// Any user of the machine.
+const EVERYBODY: u32 = 0o007;
+/// Anyone but the owner.
+const OTHERS: u32 = 0o077;
+
+impl Config {
+    /// Reads a file as [`load`](Self::load) does, and finds what is wrong with what it names. `scopes`
+    /// gives all scopes that anybody has; `None` where that is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`].
+    pub fn examine(
+        path: &Path,
+        scopes: impl FnOnce(&Self) -> Option<BTreeSet<Box<str>>>,
+    ) -> Result<(Self, Vec<Diagnostic>), Problems> {
+        let (text, name) = (read_file(path)?, path.to_string_lossy());
+        parse(&text, &name, &references::of_process, |config, table, report| {
+            if !report.has_errors() {
+                files(&config, table, report);
+                // Where there are no apps yet there is nothing to compare with.
+                if let Some(scopes) = scopes(&config).filter(|scopes| !scopes.is_empty()) {
+                    demanded_scopes(&config, table, &scopes, report);
+                }
+            }
+            config
+        })
+    }
+}
+
+fn files(config: &Config, table: &DeTable<'_>, report: &Report) {
+    if let Some(path) = &config.replica.key_file {
+        let span = place(table, &["replica", "key_file"]);
+        // It is made at the first start.
+        if mode(path).is_some_and(|mode| mode & OTHERS != 0) {
+            report.push(
+                Finding::error(
+                    span,
+                    "others than its owner can use this key file, with which the gateway does not start",
+                )
+                .help(format!("run: chmod 600 {}", path.display())),
+            );
+        }
+    }
+    let replica = &config.replica.path;
+    if mode(replica).is_some_and(|mode| mode & EVERYBODY != 0) {
+        report.push(
+            Finding::warning(
+                place(table, &["replica", "path"]),
+                "every user of this machine can use the replica, which holds the keys of session tokens",
+            )
+            .help(format!("run: chmod 600 {}", replica.display())),
+        );
+    }
+    if let Some(tls) = &config.server.tls {
+        let span = |key| place(table, &["server", "tls", key]);
+        exists(&tls.cert, span("cert"), report);
+        private(&tls.key, span("key"), report);
+        if let Some(clients) = &tls.clients {
+            exists(&clients.authorities, span("client_ca"), report);
+        }
+    }
+    for upstream in &config.upstreams {
+        let span = |key| place(table, &["upstream", &upstream.name, key]);
+        if let Some(authorities) = &upstream.tls.ca {
+            exists(authorities, span("ca"), report);
+        }
+        if let Some((cert, key)) = &upstream.tls.identity {
+            exists(cert, span("client_cert"), report);
+            private(key, span("client_key"), report);
+        }
+    }
+    for (span, path) in report.referenced_files() {
+        private(&path, span, report);
+    }
+}
+
+fn mode(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|metadata| metadata.permissions().mode())
+}
+
+fn exists(path: &Path, span: Range<usize>, report: &Report) {
+    if !path.is_file() {
+        let finding = Finding::warning(span, "there is no such file; the gateway would not start here");
+        report.push(finding.help(format!("it was looked for at {}", quoted(&path.to_string_lossy()))));
+    }
+}
+
+fn private(path: &Path, span: Range<usize>, report: &Report) {
+    exists(path, span.clone(), report);
+    if mode(path).is_some_and(|mode| mode & EVERYBODY != 0) {
+        report.push(
+            Finding::warning(span, "every user of this machine can use this file, which holds a secret")
+                .help(format!("run: chmod 600 {}", path.display())),
+        );
+    }
+}
+
+fn demanded_scopes(config: &Config, table: &DeTable<'_>, scopes: &BTreeSet<Box<str>>, report: &Report) {
+    let routes = table.get("route").and_then(|routes| routes.get_ref().as_array());
+    let written = routes.into_iter().flat_map(|routes| routes.iter());
+    for (route, written) in config.routes.routes().iter().zip(written) {
+        let Access::Credentials(_, rules) = &route.access else { continue };
+        if report.is_crowded() {
+            return;
+        }
+        let names = captures(&route.pattern).unwrap_or_default();
+        let demanded: BTreeMap<String, &ScopeTemplate> = rules
+            .read
+            .iter()
+            .chain(&rules.write)
+            .map(|template| (template.written(&names), template))
+            .collect();
+        let nobody_has = |template: &ScopeTemplate| !scopes.iter().any(|scope| template.may_be(scope));
+        let missing: Vec<&str> = demanded
+            .iter()
+            .filter(|(text, template)| !scopes.contains(&***text) && nobody_has(template))
+            .map(|(text, _)| &**text)
+            .collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let known = || scopes.iter().map(|scope| &**scope);
+        let near = missing.iter().find_map(|scope| did_you_mean(scope, known()));
+        let help = near.unwrap_or_else(|| "such requests are refused until an app has it".to_owned());
+        let place = written.get_ref().as_table().and_then(|table| table.get("scopes")).unwrap_or(written);
+        let names = missing.iter().map(|scope| quoted(scope)).collect::<Vec<_>>().join(" or ");
+        report.push(Finding::warning(place.span(), format!("no app has the scope {names}")).help(help));
+    }
+}
+
+/// Where the value of a key stands; the start of the file where it is not there.
+fn place(table: &DeTable<'_>, path: &[&str]) -> Range<usize> {
+    let Some((first, rest)) = path.split_first() else { return 0..0 };
+    match table.get(*first).map(|value| (value.span(), value.get_ref())) {
+        Some((span, _)) if rest.is_empty() => span,
+        Some((_, DeValue::Table(below))) => place(below, rest),
+        _ => 0..0,
+    }
+}

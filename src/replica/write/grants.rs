@@ -1,0 +1,405 @@
+//! Codes and the families of tokens that come of them (RFC 6749 sections 4.1 and 6, RFC 9700 section 4.14).
+//!
+//! Whether a code or a refresh token is good is decided in the transaction that uses it up, so that of two
+//! who come at once one is told that it was used.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use subtle::ConstantTimeEq;
+
+use super::{Halt, WriteError, Writer};
+use crate::gate::Unavailable;
+use crate::model::{ClientId, Grant, ScopeSet, StoreId, Subject, Timestamp, TokenDigest, UserKind};
+use crate::replica::group::WriteQueue;
+use crate::replica::read::signed;
+use crate::replica::write::users::number;
+
+/// What a code stands for.
+#[derive(Debug, Clone)]
+pub struct NewIdentityGrant {
+    /// Of the code.
+    pub code: TokenDigest,
+    /// To whom it is given.
+    pub client: ClientId,
+    /// Who gives it.
+    pub subject: Subject,
+    /// The store that it is about.
+    pub store: Option<StoreId>,
+    /// What is granted.
+    pub scopes: ScopeSet,
+    /// Where the code is sent.
+    pub redirect_uri: String,
+    /// S256 of the client's verifier (RFC 7636 section 4.2).
+    pub code_challenge: Option<String>,
+    /// For the ID token.
+    pub nonce: Option<String>,
+    /// When the person proved who they are.
+    pub auth_time: Timestamp,
+    /// When the code stops working.
+    pub expires_at: Timestamp,
+}
+
+/// The pair that is issued.
+#[derive(Debug, Clone, Copy)]
+pub struct NewIdentityPair {
+    /// Of the access token.
+    pub access: TokenDigest,
+    /// Of the refresh token.
+    pub refresh: TokenDigest,
+    /// When the access token stops working.
+    pub access_expires_at: Timestamp,
+    /// When the refresh token stops working.
+    pub refresh_expires_at: Timestamp,
+}
+
+/// A code as a client presents it.
+#[derive(Debug, Clone)]
+pub struct PresentedCode {
+    /// Of the code.
+    pub code: TokenDigest,
+    /// Who presents it, proved.
+    pub client: ClientId,
+    /// Where they say it was sent; `None`: they do not say.
+    pub redirect_uri: Option<String>,
+    /// S256 of the verifier; `None`: there is none.
+    pub challenge: Option<String>,
+}
+
+/// What came of a code or a refresh token.
+#[derive(Debug, Clone)]
+pub enum Exchanged {
+    /// The pair is issued; its grant has the scopes of the access token.
+    Issued(Grant),
+    /// Nothing is issued; for the log and the error's description.
+    Refused(&'static str),
+    /// Refused, because the scopes asked for are not among those granted.
+    BeyondGrant,
+    /// It was used before. All that came of it has ended with this.
+    Reused(Grant),
+}
+
+const GRANT: &str = "SELECT g.grant_id, g.kind, g.number, g.store_id, g.scopes, g.auth_time, g.nonce,
+    g.ended_at IS NOT NULL, c.client_id, c.scopes, c.status = 'enabled', u.status IS 'active'";
+const FROM: &str = "FROM identity_grants g JOIN oauth_clients c ON c.client_number = g.client_number
+    LEFT JOIN users u ON u.kind = g.kind AND u.number = g.number";
+const GRANT_COLUMNS: usize = 12;
+
+/// A grant with what decides whether it works.
+struct Found {
+    grant: Grant,
+    /// What its client may ask for now.
+    allowed: ScopeSet,
+    works: bool,
+}
+
+impl WriteQueue {
+    /// Remembers a code.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the replica cannot be changed, or there is no such client; so for every change
+    /// here.
+    pub async fn add_identity_grant(&self, new: NewIdentityGrant, now: Timestamp) -> Result<(), Unavailable> {
+        self.change(move |tx| add(tx, &new, now)).await
+    }
+
+    /// Exchanges a code for a pair of tokens, once.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteQueue::add_identity_grant`].
+    pub async fn exchange_identity_code(
+        &self,
+        presented: PresentedCode,
+        pair: NewIdentityPair,
+        now: Timestamp,
+    ) -> Result<Exchanged, Unavailable> {
+        self.change(move |tx| redeem(tx, &presented, &pair, now)).await
+    }
+
+    /// Exchanges a refresh token for a new pair, once; `asked` narrows the scopes of the access token.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteQueue::add_identity_grant`].
+    pub async fn refresh_identity(
+        &self,
+        refresh: TokenDigest,
+        client: ClientId,
+        asked: Option<ScopeSet>,
+        pair: NewIdentityPair,
+        now: Timestamp,
+    ) -> Result<Exchanged, Unavailable> {
+        self.change(move |tx| exchange(tx, &refresh, &client, asked.as_ref(), &pair, now)).await
+    }
+
+    /// Ends the pair that one of its tokens names, if it was issued to this client; whether it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteQueue::add_identity_grant`].
+    pub async fn revoke_identity_pair(
+        &self,
+        token: TokenDigest,
+        client: ClientId,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
+        self.change(move |tx| {
+            let mut update = tx.prepare_cached(
+                "UPDATE identity_tokens SET ended_at = coalesce(ended_at, ?3)
+                 WHERE (access_hash = ?1 OR refresh_hash = ?1) AND grant_id IN
+                 (SELECT g.grant_id FROM identity_grants g JOIN oauth_clients c
+                  ON c.client_number = g.client_number WHERE c.client_id = ?2)",
+            )?;
+            Ok(update.execute(params![&token.0[..], client.as_str(), now.0])? > 0)
+        })
+        .await
+    }
+}
+
+impl Writer {
+    /// One step of removing what was over at `before` or earlier at the identity provider, `limit` rows of each
+    /// kind at most: sessions, tokens, and the grants that no token is left of. Gives how many rows went; a
+    /// step with nothing to do takes no write lock.
+    ///
+    /// # Errors
+    ///
+    /// The replica cannot be read or changed.
+    pub fn sweep_identity(&mut self, limit: u32, before: Timestamp) -> Result<usize, WriteError> {
+        const OVER: [(&str, &str, &str); 3] = [
+            ("sign_ins", "session_hash", "SELECT session_hash FROM sign_ins WHERE ends_at <= ?1 LIMIT ?2"),
+            (
+                "identity_tokens",
+                "pair_id",
+                "SELECT pair_id FROM identity_tokens WHERE refresh_expires_at <= ?1 LIMIT ?2",
+            ),
+            (
+                "identity_grants",
+                "grant_id",
+                "SELECT g.grant_id FROM identity_grants g WHERE g.code_expires_at <= ?1 AND NOT EXISTS
+                 (SELECT 1 FROM identity_tokens t WHERE t.grant_id = g.grant_id) LIMIT ?2",
+            ),
+        ];
+        let is_clean = self.look(|conn, _| {
+            for (.., over) in OVER {
+                if conn.prepare_cached(over)?.exists(params![before.0, 1])? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if is_clean {
+            return Ok(0);
+        }
+        let swept = self.upkeep(|tx, _, _| {
+            let mut removed = 0;
+            for (table, key, over) in OVER {
+                let delete = format!("DELETE FROM {table} WHERE {key} IN ({over})");
+                removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
+            }
+            Ok(removed)
+        })?;
+        Ok(*swept.value())
+    }
+}
+
+fn add(conn: &Connection, new: &NewIdentityGrant, now: Timestamp) -> Result<(), Halt> {
+    let client = client_number(conn, &new.client)?;
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO identity_grants (code_hash, client_number, kind, number, store_id, scopes,
+            redirect_uri, code_challenge, nonce, auth_time, created_at, code_expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    insert.execute(params![
+        &new.code.0[..],
+        client,
+        new.subject.kind.name(),
+        number(new.subject),
+        new.store.map(signed),
+        new.scopes.as_str(),
+        new.redirect_uri,
+        new.code_challenge,
+        new.nonce,
+        new.auth_time.0,
+        now.0,
+        new.expires_at.0,
+    ])?;
+    Ok(())
+}
+
+fn redeem(
+    conn: &Connection,
+    presented: &PresentedCode,
+    pair: &NewIdentityPair,
+    now: Timestamp,
+) -> Result<Exchanged, Halt> {
+    let sql = format!(
+        "{GRANT}, g.redirect_uri, g.code_challenge, g.code_expires_at, g.redeemed_at IS NOT NULL {FROM}
+         WHERE g.code_hash = ?1"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([&presented.code.0[..]])?;
+    let Some(row) = rows.next()? else { return Ok(Exchanged::Refused("there is no such code")) };
+    let found = found(row)?;
+    let redirect_uri: String = row.get(GRANT_COLUMNS)?;
+    let challenge: Option<String> = row.get(GRANT_COLUMNS + 1)?;
+    let expires_at = Timestamp(row.get(GRANT_COLUMNS + 2)?);
+    let is_redeemed: bool = row.get(GRANT_COLUMNS + 3)?;
+    drop(rows);
+    if found.grant.client != presented.client {
+        // Not used up: a stranger's attempt must not cost the owner of the code their sign-in.
+        return Ok(Exchanged::Refused("the code was issued to another client"));
+    }
+    if is_redeemed {
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Reused(found.grant));
+    }
+    let sql = "UPDATE identity_grants SET redeemed_at = ?2 WHERE grant_id = ?1";
+    conn.prepare_cached(sql)?.execute(params![found.grant.id, now.0])?;
+    let sent_elsewhere = match &presented.redirect_uri {
+        Some(uri) => *uri != redirect_uri,
+        None => challenge.is_none(), // with PKCE the verifier proves as much (OAuth 2.1)
+    };
+    let refusal = if expires_at <= now {
+        Some("the code has expired")
+    } else if sent_elsewhere {
+        Some("the redirect_uri is not the one that the code was sent to")
+    } else if !same_challenge(challenge.as_deref(), presented.challenge.as_deref()) {
+        Some("the code_verifier does not match")
+    } else if !found.works {
+        Some("the client, the account or the grant has ended")
+    } else {
+        None
+    };
+    if let Some(why) = refusal {
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Refused(why));
+    }
+    issue(conn, found, None, pair, now)
+}
+
+fn exchange(
+    conn: &Connection,
+    refresh: &TokenDigest,
+    client: &ClientId,
+    asked: Option<&ScopeSet>,
+    pair: &NewIdentityPair,
+    now: Timestamp,
+) -> Result<Exchanged, Halt> {
+    let sql = format!(
+        "{GRANT}, p.pair_id, p.refresh_expires_at, p.replaced_at IS NOT NULL, p.ended_at IS NOT NULL
+         {FROM} JOIN identity_tokens p ON p.grant_id = g.grant_id WHERE p.refresh_hash = ?1"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([&refresh.0[..]])?;
+    let Some(row) = rows.next()? else {
+        return Ok(Exchanged::Refused("there is no such refresh token"));
+    };
+    let found = found(row)?;
+    let pair_id: i64 = row.get(GRANT_COLUMNS)?;
+    let expires_at = Timestamp(row.get(GRANT_COLUMNS + 1)?);
+    let (is_replaced, is_ended): (bool, bool) = (row.get(GRANT_COLUMNS + 2)?, row.get(GRANT_COLUMNS + 3)?);
+    drop(rows);
+    if found.grant.client != *client {
+        return Ok(Exchanged::Refused("the refresh token was issued to another client"));
+    }
+    if is_replaced {
+        // The thief or the owner comes second: nobody can tell which, so that both start anew.
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Reused(found.grant));
+    }
+    if is_ended || !found.works {
+        return Ok(Exchanged::Refused("the refresh token was revoked"));
+    }
+    if expires_at <= now {
+        return Ok(Exchanged::Refused("the refresh token has expired"));
+    }
+    if asked.is_some_and(|asked| !asked.is_subset(&found.grant.scopes)) {
+        return Ok(Exchanged::BeyondGrant);
+    }
+    let sql = "UPDATE identity_tokens SET replaced_at = ?2 WHERE pair_id = ?1";
+    conn.prepare_cached(sql)?.execute(params![pair_id, now.0])?;
+    issue(conn, found, asked, pair, now)
+}
+
+fn issue(
+    conn: &Connection,
+    found: Found,
+    asked: Option<&ScopeSet>,
+    pair: &NewIdentityPair,
+    now: Timestamp,
+) -> Result<Exchanged, Halt> {
+    let mut scopes = found.grant.scopes.intersection(&found.allowed);
+    if let Some(asked) = asked {
+        scopes = scopes.intersection(asked);
+    }
+    if scopes.as_str().is_empty() {
+        return Ok(Exchanged::Refused("the client may ask for none of the scopes any more"));
+    }
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO identity_tokens (grant_id, access_hash, refresh_hash, scopes, issued_at,
+            access_expires_at, refresh_expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    insert.execute(params![
+        found.grant.id,
+        &pair.access.0[..],
+        &pair.refresh.0[..],
+        scopes.as_str(),
+        now.0,
+        pair.access_expires_at.0,
+        pair.refresh_expires_at.0,
+    ])?;
+    Ok(Exchanged::Issued(Grant { scopes, ..found.grant }))
+}
+
+/// Ends a family of tokens.
+fn end_grant(conn: &Connection, grant: i64, now: Timestamp) -> Result<(), Halt> {
+    let sql = "UPDATE identity_grants SET ended_at = coalesce(ended_at, ?2) WHERE grant_id = ?1";
+    conn.prepare_cached(sql)?.execute(params![grant, now.0])?;
+    Ok(())
+}
+
+/// The number of a client.
+pub(super) fn client_number(conn: &Connection, client: &ClientId) -> Result<i64, Halt> {
+    let sql = "SELECT client_number FROM oauth_clients WHERE client_id = ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let found = statement.query_row([client.as_str()], |row| row.get(0)).optional()?;
+    found.ok_or_else(|| WriteError::NoOauthClient(client.clone()).into())
+}
+
+/// Both absent, or equal. A verifier without a challenge is refused too (RFC 9700 section 4.8.2).
+fn same_challenge(stored: Option<&str>, presented: Option<&str>) -> bool {
+    match (stored, presented) {
+        (None, None) => true,
+        (Some(stored), Some(presented)) => bool::from(stored.as_bytes().ct_eq(presented.as_bytes())),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+fn found(row: &Row<'_>) -> Result<Found, Halt> {
+    let broken = |what: &'static str| WriteError::malformed(what, "the replica holds another form");
+    let kind = match &*row.get::<_, String>(1)? {
+        "customer" => UserKind::Customer,
+        _ => UserKind::Merchant,
+    };
+    let number = u64::try_from(row.get::<_, i64>(2)?).ok();
+    let subject = number.and_then(|number| Subject::new(kind, number)).ok_or(broken("a subject"))?;
+    let store = row.get::<_, Option<i64>>(3)?.and_then(|id| u64::try_from(id).ok()).and_then(StoreId::new);
+    let scopes = |column| -> Result<ScopeSet, Halt> {
+        ScopeSet::parse(&row.get::<_, String>(column)?).map_err(|_| broken("a list of scopes").into())
+    };
+    let is_ended: bool = row.get(7)?;
+    let (client_works, user_works): (bool, bool) = (row.get(10)?, row.get(11)?);
+    Ok(Found {
+        grant: Grant {
+            id: row.get(0)?,
+            client: ClientId::parse(&row.get::<_, String>(8)?).map_err(|_| broken("a client id"))?,
+            subject,
+            store,
+            scopes: scopes(4)?,
+            auth_time: Timestamp(row.get(5)?),
+            nonce: row.get(6)?,
+        },
+        allowed: scopes(9)?,
+        works: !is_ended && client_works && user_works,
+    })
+}
