@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` shows it, `make test` proves it.
 
-.PHONY: demo test setup fmt
+.PHONY: demo test setup fmt clients
 
 demo: setup
 	cargo run -- demo
@@ -19,3 +19,8 @@ setup:
 
 fmt:
 	cargo fmt
+
+# The platforms' own client libraries, OpenID libraries and a browser against a running gateway; needs npm, python3 and their registries.
+clients: setup
+	scripts/clients
+	cargo test --locked --test clients --test idp_clients -- --nocapture

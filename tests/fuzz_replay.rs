@@ -55,6 +55,11 @@ fn import() {
 }
 
 #[test]
+fn parameters() {
+    replay("parameters");
+}
+
+#[test]
 fn query() {
     replay("query");
 }

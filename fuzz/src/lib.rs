@@ -16,6 +16,7 @@ pub mod forwarded;
 pub mod head;
 pub mod host;
 pub mod import;
+pub mod parameters;
 pub mod query;
 pub mod routes;
 pub mod secret_hash;
@@ -27,7 +28,7 @@ pub mod words;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 14] = [
+pub const ALL: [Target; 15] = [
     ("authorization", authorization::check),
     ("config", config::check),
     ("credentials", credentials::check),
@@ -36,6 +37,7 @@ pub const ALL: [Target; 14] = [
     ("head", head::check),
     ("host", host::check),
     ("import", import::check),
+    ("parameters", parameters::check),
     ("query", query::check),
     ("routes", routes::check),
     ("secret_hash", secret_hash::check),

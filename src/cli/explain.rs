@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::failure::{Failure, load};
 use super::output::Output;
 use crate::app;
+use crate::config::Config;
 use crate::gate::{Decision, Pass, RawHead, Reason, Step, Trail};
 use crate::hasher::{Hasher, Verdict};
 use crate::model::{ProofKey, Timestamp};
@@ -102,6 +103,7 @@ impl Arguments {
         let replica = Replica::open(&config.replica.path, options).map_err(Failure::failed)?;
         let proof_key = ProofKey::random().map_err(Failure::failed)?;
         let hasher = Hasher::start(1, 1, proof_key.clone()).map_err(Failure::failed)?;
+        let own: Vec<(Box<str>, &'static str)> = endpoints(&config);
         let upstreams: Vec<String> =
             config.upstreams.iter().map(|upstream| upstream.name.to_string()).collect();
         let gate = app::gate(config, proof_key);
@@ -118,6 +120,10 @@ impl Arguments {
             Ok(head) => head,
             Err(reason) => return print(output, refused(&reason, telling, None)),
         };
+        if let Some((path, platform)) = own.iter().find(|(path, _)| **path == *head.target.path()) {
+            let step = format!("{path} belongs to a {platform} token endpoint, which answers itself");
+            return print(output, answered_here(step, head.target.path()));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
         for _ in 0..2 {
             telling.0.clear();
@@ -169,6 +175,32 @@ impl Arguments {
     }
 }
 
+/// The paths that the gateway answers itself, with whose they are.
+fn endpoints(config: &Config) -> Vec<(Box<str>, &'static str)> {
+    let of_endpoints = config
+        .token_endpoints
+        .iter()
+        .flat_map(|endpoint| endpoint.paths().into_iter().map(|path| (path, endpoint.platform.name())));
+    let of_customers = config.customer_tokens.iter().map(|tokens| (tokens.path.clone(), "customer"));
+    of_endpoints.chain(of_customers).collect()
+}
+
+fn answered_here(step: String, path: &str) -> Explanation {
+    Explanation {
+        decision: "answer here",
+        status: 200,
+        code: None,
+        message: None,
+        reason: None,
+        route: None,
+        upstream: None,
+        target: Some(path.to_owned()),
+        steps: vec![step],
+        removed: Vec::new(),
+        injected: Vec::new(),
+    }
+}
+
 fn refused(reason: &Reason, telling: Telling, path: Option<&str>) -> Explanation {
     let code = reason.code();
     Explanation {
@@ -204,8 +236,8 @@ fn text(explanation: &Explanation) -> String {
             }
         }
         _ => {
-            let upstream = explanation.upstream.as_deref().unwrap_or_default();
-            text.push_str(&format!("=> {}, to upstream {upstream}\n", explanation.decision));
+            let to = explanation.upstream.as_ref().map(|upstream| format!(", to upstream {upstream}"));
+            text.push_str(&format!("=> {}{}\n", explanation.decision, to.unwrap_or_default()));
             text.push_str(&format!("   target: {}\n", explanation.target.as_deref().unwrap_or_default()));
             for name in &explanation.removed {
                 text.push_str(&format!("   removed: {name}\n"));

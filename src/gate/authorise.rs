@@ -67,22 +67,24 @@ pub(super) fn authorise(
     let mut text = ScopeText::new();
     for template in required {
         template.render(captures, &mut text);
+        dialect::spell(platform, &mut text);
         match std::str::from_utf8(&text) {
             Ok(scope) if dialect::grants(platform, verified.scopes(), scope) => {
                 trail.step(Step::Scope(scope))
             }
-            _ => return Err(missing(rules, method, captures)),
+            _ => return Err(missing(rules, platform, method, captures)),
         }
     }
     Ok(Permit(verified))
 }
 
 /// All scopes that the route demands, as RFC 6750 section 3 wants them in the challenge.
-fn missing(rules: &ScopeRules, method: &Method, captures: &Captures<'_>) -> Reason {
+fn missing(rules: &ScopeRules, platform: Platform, method: &Method, captures: &Captures<'_>) -> Reason {
     let mut all = String::new();
     let mut text = ScopeText::new();
     for template in rules.for_method(method) {
         template.render(captures, &mut text);
+        dialect::spell(platform, &mut text);
         if !all.is_empty() {
             all.push(' ');
         }

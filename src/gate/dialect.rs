@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::refusal::{Code, Reason};
+use super::scope_rule::ScopeText;
 use crate::model::{Platform, ScopeSet};
 use crate::wire::authorization::{self, Shape};
 
@@ -28,6 +29,15 @@ pub(super) fn shape(platform: Platform, token: &[u8], access_token_prefix: &str)
 
 fn is_hex(token: &[u8], digits: usize) -> bool {
     token.len() == digits && token.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Brings the scope that a route demands into the platform's spelling: Shopify's paths end in the format
+/// (`products.json`), its scopes do not.
+pub(super) fn spell(platform: Platform, scope: &mut ScopeText) {
+    const FORMAT: &[u8] = b".json";
+    if platform == Platform::Shopify && scope.ends_with(FORMAT) {
+        scope.truncate(scope.len() - FORMAT.len());
+    }
 }
 
 /// Whether the scopes grant `scope`. On Shopify's routes both spellings are one (`read_orders`,

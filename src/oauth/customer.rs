@@ -33,8 +33,9 @@ use crate::wire::authorization::{self, Authorization, MAX_OPAQUE_BYTES};
 pub const CUSTOMER_SCOPES: &str = "read:addresses read:customers read:orders write:addresses \
     write:customers write:orders";
 
-/// Sign-ins for one account from one address in a minute.
-const SIGN_INS: Rate = Rate { burst: 10, per_second: 10.0 / 60.0 };
+/// Sign-ins for one account from one address in a minute. That platform's SDK tries a wrong password four
+/// times.
+const SIGN_INS: Rate = Rate { burst: 20, per_second: 20.0 / 60.0 };
 
 /// The endpoint for customer tokens, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]

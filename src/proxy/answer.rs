@@ -22,17 +22,30 @@ pub(super) const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static(
 /// How long the rest of an unread request body is read after an answer, to keep the connection.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Answers with this head and body. Where the request's body was not read to its end, the connection ends.
+/// What is left of a request's body when it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing: it was read to its end.
+    Nothing,
+    /// More than anybody wants: it is discarded for a while, so that the client gets to read the answer.
+    Discarded,
+    /// Nobody can tell: the connection ends.
+    InDoubt,
+}
+
+/// Answers with this head and body.
 pub(super) async fn write(
     session: &mut Session,
     head: ResponseHeader,
     body: Option<Bytes>,
-    is_read: bool,
+    rest: Rest,
 ) -> pingora::Result<()> {
-    if !is_read {
-        prepare_for_rest(session, false);
+    if rest != Rest::Nothing {
+        prepare_for_rest(session, rest == Rest::Discarded);
     }
-    write_whole(session, head, body).await
+    write_whole(session, head, body).await?;
+    drain(session, rest == Rest::Discarded).await;
+    Ok(())
 }
 
 async fn write_whole(

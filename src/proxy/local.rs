@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::answer;
+use super::answer::{self, Rest};
 use crate::model::{Remark, Requester};
 
 /// The largest body that is read, in bytes.
@@ -75,11 +75,15 @@ impl Local {
         requester: Requester,
     ) -> pingora::Result<Option<Remark>> {
         let request_id = requester.request_id.clone();
-        let (response, is_read) = match receive(session).await {
-            Ok(body) => (self.call(session, target, requester, body).await, true),
-            Err(status) => (plain(status, &request_id), false),
+        let (response, rest) = match receive(session).await {
+            Ok(body) => (self.call(session, target, requester, body).await, Rest::Nothing),
+            Err(status) => {
+                let is_known = status == StatusCode::PAYLOAD_TOO_LARGE;
+                let rest = if is_known { Rest::Discarded } else { Rest::InDoubt };
+                (plain(status, &request_id), rest)
+            }
         };
-        send(session, response, &request_id, is_read).await
+        send(session, response, &request_id, rest).await
     }
 
     async fn call(
@@ -167,7 +171,7 @@ async fn send(
     session: &mut Session,
     response: Response<Body>,
     request_id: &HeaderValue,
-    is_read: bool,
+    rest: Rest,
 ) -> pingora::Result<Option<Remark>> {
     let (mut parts, body) = response.into_parts();
     let remark = parts.extensions.remove::<Remark>();
@@ -183,6 +187,6 @@ async fn send(
     }
     head.insert_header(answer::X_REQUEST_ID, request_id.clone())?;
     let bodiless = session.req_header().method == Method::HEAD || body.is_empty();
-    answer::write(session, head, (!bodiless).then_some(body), is_read).await?;
+    answer::write(session, head, (!bodiless).then_some(body), rest).await?;
     Ok(remark)
 }

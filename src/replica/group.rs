@@ -11,6 +11,7 @@
 //! The queue is bounded. A full one is an answer: the caller gets its 503.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -18,7 +19,7 @@ use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
 use super::audit::Actor;
-use super::file::OpenError;
+use super::file::Identity;
 use super::journal;
 use super::reader::Replica;
 use super::write::{Halt, WriteError, Writer};
@@ -39,18 +40,16 @@ type Job = Box<dyn FnOnce(&Transaction<'_>) -> Result<Told, Halt> + Send>;
 pub struct WriteQueue(SyncSender<Job>);
 
 impl WriteQueue {
-    /// Starts the thread.
+    /// Starts the thread. The file is opened when the first change comes, and anew when another one has
+    /// taken its place.
     ///
     /// # Errors
     ///
-    /// The replica cannot be opened for writing, or the operating system gives no thread.
-    pub fn start(replica: &Arc<Replica>) -> Result<Self, OpenError> {
-        let writer = replica.writer(Actor::gateway())?;
+    /// The operating system gives no thread.
+    pub fn start(replica: &Arc<Replica>) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING);
-        let path = replica.path().to_owned();
-        let spawned =
-            std::thread::Builder::new().name("tokens".into()).spawn(move || work(writer, &receiver));
-        spawned.map_err(|source: io::Error| OpenError::Io { path, source })?;
+        let clerk = Clerk { replica: Arc::clone(replica), open: None };
+        std::thread::Builder::new().name("tokens".into()).spawn(move || clerk.work(&receiver))?;
         Ok(Self(sender))
     }
 
@@ -74,17 +73,39 @@ impl WriteQueue {
     }
 }
 
-fn work(mut writer: Writer, receiver: &Receiver<Job>) {
-    while let Ok(first) = receiver.recv() {
-        let mut jobs = vec![first];
-        while jobs.len() < BATCH
-            && let Ok(next) = receiver.try_recv()
-        {
-            jobs.push(next);
+/// Who writes.
+struct Clerk {
+    replica: Arc<Replica>,
+    /// The connection, and the file that it was opened on.
+    open: Option<(Writer, Identity)>,
+}
+
+impl Clerk {
+    fn work(mut self, receiver: &Receiver<Job>) {
+        while let Ok(first) = receiver.recv() {
+            let mut jobs = vec![first];
+            while jobs.len() < BATCH
+                && let Ok(next) = receiver.try_recv()
+            {
+                jobs.push(next);
+            }
+            // Jobs that are dropped untold are answered: their callers hear that nothing was made.
+            match catch_unwind(AssertUnwindSafe(|| self.commit(jobs))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("token requests could not be recorded: {error}"),
+                Err(_) => self.open = None, // what panicked has been told where it did
+            }
         }
-        if let Err(error) = commit(&mut writer, jobs) {
-            tracing::warn!("token requests could not be recorded: {error}");
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) -> Result<(), String> {
+        let identity = Identity::of(self.replica.path()).map_err(|error| error.to_string())?;
+        if self.open.as_ref().is_none_or(|(_, opened)| *opened != identity) {
+            let writer = self.replica.writer(Actor::gateway()).map_err(|error| error.to_string())?;
+            self.open = Some((writer, identity));
         }
+        let Some((writer, _)) = &mut self.open else { return Ok(()) };
+        commit(writer, jobs).map_err(|error| error.to_string())
     }
 }
 

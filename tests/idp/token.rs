@@ -9,6 +9,9 @@ use crate::stage::{
 };
 use storegate::model::{ClientId, ScopeSet, Subject, UserStatus};
 
+/// Names and values: headers, or the fields of a form.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 const TOKEN: &str = "/api/oauth/token";
 
 fn id(text: &str) -> ClientId {
@@ -281,7 +284,7 @@ async fn revocation_ends_the_pair_at_once() {
             (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
         let wrong = basic(SHOP, "sx_os_wrong");
         let other = basic(OTHER, SHOP_SECRET);
-        let no_revocations: &[(&[(&str, &str)], &[(&str, &str)])] = &[
+        let no_revocations: &[(Pairs<'_>, Pairs<'_>)] = &[
             (&[], &[("token", token)]),
             (&[("authorization", &wrong)], &[("token", token)]),
             (&[("authorization", &other)], &[("token", token)]),

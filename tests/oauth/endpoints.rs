@@ -53,8 +53,10 @@ fn only_post_and_only_the_exact_path() {
 #[test]
 fn bodies_are_bounded() {
     let gateway = gateway();
-    let answer = form(&gateway, PATH, &"a".repeat(65 * 1024));
-    assert_eq!((answer.status, answer.code()), (413, "invalid_request".into()));
+    for size in [65 * 1024, 8 * 1024 * 1024] {
+        let answer = form(&gateway, PATH, &"a".repeat(size));
+        assert_eq!((answer.status, answer.code()), (413, "invalid_request".into()), "{size}");
+    }
     let mut client = gateway.connect();
     client.send(format!(
         "POST {PATH} HTTP/1.1\r\nHost: a.test\r\n{FORM}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -166,4 +168,38 @@ fn the_log_and_the_metrics_tell_what_happened() {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
     assert!(!gateway.said().contains(MAIN.secret));
+}
+
+#[test]
+fn explain_knows_what_is_answered_here() {
+    let gateway = gateway();
+    for (path, platform) in [
+        ("/oauth/token", "standard"),
+        ("/oauth/introspect", "standard"),
+        ("/v2/customers/tokens", "customer"),
+        ("/api/apps/oauth/authorize?client_id=x", "selorax"),
+    ] {
+        let told = gateway.place.json(&["explain", "POST", path]);
+        assert_eq!(told["decision"], "answer here", "{path}: {told}");
+        assert!(told["steps"][0].as_str().unwrap().contains(platform), "{path}: {told}");
+    }
+    assert_eq!(gateway.place.json(&["explain", "POST", "/oauth/tokens"])["code"], "not_found");
+}
+
+/// A changed configuration is taken over whole: endpoints, routes, and who asked how often.
+#[test]
+fn endpoints_come_and_go_with_the_configuration() {
+    let gateway = gateway();
+    let made = token(&form(&gateway, PATH, &good()));
+    let file = gateway.place.path("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("path = \"/oauth/token\"", "path = \"/oauth/other\"")).unwrap();
+    gateway.signal("HUP");
+    let moved = wait_until(Duration::from_secs(20), || {
+        (form(&gateway, "/oauth/other", &good()).status == 200).then_some(())
+    });
+    moved.unwrap_or_else(|| panic!("{}", gateway.said()));
+    assert_eq!(form(&gateway, PATH, &good()).status, 404);
+    let line = format!("Authorization: Bearer {made}");
+    assert_eq!(send(&gateway, "GET /standard/orders", &[&line], "").status, 200);
 }

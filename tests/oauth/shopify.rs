@@ -51,6 +51,8 @@ fn a_token_of_the_shop_at_the_host() {
     let bearer = format!("Authorization: Bearer {access_token}");
     for (line, status) in [
         ("GET /admin/api/2026-01/products", 200),
+        ("GET /admin/api/2026-01/products.json?limit=1", 200),
+        ("GET /admin/api/2026-01/themes.json", 403),
         ("PUT /admin/api/2026-01/products/1", 200),
         ("GET /admin/api/2026-01/customers", 200),
         ("GET /admin/api/2026-01/orders", 200),

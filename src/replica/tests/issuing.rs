@@ -124,3 +124,34 @@ fn what_is_over_is_swept() {
         assert_eq!(counts(), expected, "at {now}");
     }
 }
+
+#[test]
+fn another_file_in_its_place_is_the_one_that_is_written() {
+    let fixture = Fixture::new();
+    let replica = fixture.replica();
+    let queue = WriteQueue::start(&replica).unwrap();
+    runtime().block_on(queue.record_access_token(token(1, 9000))).unwrap();
+    let copy = fixture.folder.path().join("copy.db");
+    fixture.stranger().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    for ending in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{ending}", fixture.path().display()));
+    }
+    std::fs::rename(&copy, fixture.path()).unwrap();
+    runtime().block_on(queue.record_access_token(token(2, 9000))).unwrap();
+    let count = |path: &std::path::Path| {
+        let conn = rusqlite::Connection::open(path).unwrap();
+        conn.query_row("SELECT count(*) FROM access_tokens", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(count(&fixture.path()), 2);
+}
+
+#[test]
+fn a_panic_is_one_failure_and_no_more() {
+    let fixture = Fixture::new();
+    let queue = WriteQueue::start(&fixture.replica()).unwrap();
+    runtime().block_on(async {
+        let panicked = queue.change::<()>(|_| panic!("on purpose")).await;
+        assert_eq!(panicked, Err(Unavailable));
+        assert_eq!(queue.record_access_token(token(1, 9000)).await, Ok(()));
+    });
+}
