@@ -128,7 +128,9 @@ async fn what_is_asked_for() {
         let answer = stage.post_text(TOKEN, &headers, body).await;
         assert_eq!(answer.error(), (400, "invalid_request".into()), "{content_type} {body}");
     }
-    assert_eq!(stage.get(TOKEN, &[]).await.status, 405, "no token by GET");
+    let answer = stage.get(TOKEN, &[]).await;
+    assert_eq!(answer.error(), (405, "method_not_allowed".into()), "no token by GET");
+    assert!(answer.header("allow").contains("POST"), "{answer:?}");
     let body = json!({"grant_type": "refresh_token", "client_id": SHOP, "client_secret": SHOP_SECRET,
         "refresh_token": "sx_ir_unknown"});
     assert_eq!(stage.post_json(TOKEN, &[], &body).await.error().1, "invalid_grant", "JSON is read");
