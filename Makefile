@@ -44,7 +44,7 @@ setup:
 fmt:
 	cargo fmt
 
-# The platforms' own client libraries against a running gateway; needs npm, python3 and their registries.
+# The platforms' own client libraries, OpenID libraries and a browser against a running gateway; needs npm, python3 and their registries.
 clients: setup
 	scripts/clients
-	cargo test --locked --test clients -- --nocapture
+	cargo test --locked --test clients --test idp_clients -- --nocapture

@@ -1,12 +1,12 @@
 //! Real clients sign people in at a running gateway: a certified OpenID library (openid-client), Authlib, and a
-//! browser (Chromium). `scripts/idp-clients` installs them into `target/clients`; what is not there is skipped
-//! with a word.
-#![allow(clippy::unwrap_used)]
+//! browser (Chromium). `make clients` installs the libraries into `target/clients`; what is not there is skipped with
+//! a word.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic, and says what it skips
 
 mod common;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{Gateway, Place, RecordingUpstream, Settings};
@@ -87,10 +87,10 @@ fn run(mut command: Command, gateway: &Gateway, expected: &[&str]) {
     print!("{out}");
 }
 
-fn is_there(what: &str, path: &PathBuf) -> bool {
+fn is_there(what: &str, path: &Path) -> bool {
     let there = path.exists();
     if !there {
-        println!("skipped: {what} is not installed; run scripts/idp-clients");
+        println!("skipped: {what} is not installed; run `make clients`");
     }
     there
 }
@@ -123,7 +123,7 @@ fn people_sign_in_with_a_browser() {
     let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     let chromium = chromium.iter().map(PathBuf::from).find(|path| path.exists());
     let Some(chromium) = chromium else {
-        println!("skipped: Chromium is not installed; run scripts/idp-clients");
+        println!("skipped: Chromium is not installed");
         return;
     };
     if !is_there("puppeteer-core", &installed().join("node_modules/puppeteer-core")) {

@@ -108,7 +108,11 @@ impl Idp {
         let membership = user.stores.iter().find(|own| Some(own.store_id) == grant.store);
         if let (true, Some(membership)) = (scopes.contains("store"), membership) {
             put("store_id", json!(membership.store_id.get()));
-            put("store_name", json!(self.replica().store_name(membership.store_id)?));
+            if let Some(name) =
+                self.replica().store_name(membership.store_id)?.filter(|name| !name.is_empty())
+            {
+                put("store_name", json!(name));
+            }
             put("role", json!(membership.role));
         }
         Ok(claims)

@@ -53,7 +53,7 @@ async fn the_platform_says_who_it_is() {
     );
     let challenge = parameter(away.location(), "login_challenge").unwrap();
     let told = claims(&challenge);
-    assert_eq!(sign(&told, LOGIN_KEY).len() > 100, true);
+    assert!(sign(&told, LOGIN_KEY).len() > 100);
     assert_eq!((&told["iss"], &told["aud"]), (&json!(ISSUER), &json!(PAGE)));
     assert_eq!(told["return_to"], format!("{ISSUER}/api/oauth/login/answer"));
     assert_eq!((&told["login_hint"], &told["store_id"]), (&json!("fatema@example.com"), &json!(22)));

@@ -188,12 +188,13 @@ impl Stage {
 
     fn seed(&self) {
         let mut writer = self.writer();
-        for (id, name) in [(22, "Nakshi Home"), (23, "Padma Tea")] {
-            let _ = writer.add_store(StoreId::new(id).unwrap(), Some(name), None, None).unwrap();
+        for (id, name) in [(22, Some("Nakshi Home")), (23, Some("Padma Tea")), (25, None)] {
+            let _ = writer.add_store(StoreId::new(id).unwrap(), name, None, None).unwrap();
         }
         for (subject, store, role, email, phone) in [
             ("customer:42", 22, None, "rahim@example.com", Some("+8801712345678")),
             ("customer:43", 23, None, "karim@example.com", None),
+            ("customer:45", 25, None, "salma@example.com", None),
             ("merchant:7", 22, Some("owner"), "fatema@example.com", None),
         ] {
             let new = NewUser {

@@ -9,6 +9,9 @@ use crate::stage::{
 };
 use storegate::model::{ClientId, ScopeSet, Subject, UserStatus};
 
+/// Names and values: headers, or the fields of a form.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 const TOKEN: &str = "/api/oauth/token";
 
 fn id(text: &str) -> ClientId {
@@ -125,7 +128,9 @@ async fn what_is_asked_for() {
         let answer = stage.post_text(TOKEN, &headers, body).await;
         assert_eq!(answer.error(), (400, "invalid_request".into()), "{content_type} {body}");
     }
-    assert_eq!(stage.get(TOKEN, &[]).await.status, 405, "no token by GET");
+    let answer = stage.get(TOKEN, &[]).await;
+    assert_eq!(answer.error(), (405, "method_not_allowed".into()), "no token by GET");
+    assert!(answer.header("allow").contains("POST"), "{answer:?}");
     let body = json!({"grant_type": "refresh_token", "client_id": SHOP, "client_secret": SHOP_SECRET,
         "refresh_token": "sx_ir_unknown"});
     assert_eq!(stage.post_json(TOKEN, &[], &body).await.error().1, "invalid_grant", "JSON is read");
@@ -281,7 +286,7 @@ async fn revocation_ends_the_pair_at_once() {
             (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
         let wrong = basic(SHOP, "sx_os_wrong");
         let other = basic(OTHER, SHOP_SECRET);
-        let no_revocations: &[(&[(&str, &str)], &[(&str, &str)])] = &[
+        let no_revocations: &[(Pairs<'_>, Pairs<'_>)] = &[
             (&[], &[("token", token)]),
             (&[("authorization", &wrong)], &[("token", token)]),
             (&[("authorization", &other)], &[("token", token)]),

@@ -2,6 +2,7 @@
 //! keyboard and by screen reader. The words are in [`super::texts`], the operator's face comes from the
 //! configuration, and everything that is not ours is escaped by the templates.
 
+mod granting;
 mod look;
 mod views;
 
@@ -177,18 +178,18 @@ impl Pages {
             true => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request"),
             false => (StatusCode::OK, ""),
         };
-        self.page(told, Some(page.asked.back.uri.csp_source()), views::consent(&self.frame, page))
+        self.page(told, Some(page.asked.back.uri.csp_source()), granting::consent(&self.frame, page))
     }
 
     /// The page that asks whether an app may work in a store.
     pub(super) fn install(&self, page: &InstallPage<'_>) -> Response {
         let back = csp_source(page.redirect_uri);
-        self.page((StatusCode::OK, ""), Some(back), views::install(&self.frame, page))
+        self.page((StatusCode::OK, ""), Some(back), granting::install(&self.frame, page))
     }
 
     /// The page with what was granted.
     pub(super) fn apps(&self, page: &AppsPage<'_>) -> Response {
-        self.page((StatusCode::OK, ""), None, views::apps(&self.frame, page))
+        self.page((StatusCode::OK, ""), None, granting::apps(&self.frame, page))
     }
 
     /// The page that asks whether to sign out.
