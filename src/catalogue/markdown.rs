@@ -38,7 +38,8 @@ here of a code.
 
 Errors of the upstream pass through as they are. HTTP/1 requests that cannot be read get the JSON body too, and the connection ends. In
 HTTP/2, a malformed request ends its stream with `PROTOCOL_ERROR` (RFC 9113 section 8.1.1) without an answer; where only `:authority` or
-`host` is wrong (none, two that differ, user information), the answer is 400 without a body.
+`host` is wrong (none, two that differ, user information), the answer is 400 without a body. Neither is counted or in the access log: no
+request has come about.
 "#;
 
 /// The whole page. Each code that the gateway answers is an anchor of its name.
