@@ -312,16 +312,20 @@ fn limits_proxies_log_and_names_change_at_once() {
     let lines = || std::fs::read_to_string(gateway.place.path("access.log")).unwrap().lines().count();
     wait_until(SOON, || (lines() == 104).then_some(())).unwrap_or_else(|| panic!("{} lines", lines()));
     assert_eq!(gateway.out().lines().filter(|line| line.starts_with('{')).count(), 1);
-    // Rotation: the file is opened anew.
-    std::fs::rename(gateway.place.path("access.log"), gateway.place.path("access.log.1")).unwrap();
+    // Rotation: the file is opened anew, and no line is lost on the way.
+    let moved = gateway.place.path("access.log.1");
+    std::fs::rename(gateway.place.path("access.log"), &moved).unwrap();
     gateway.signal("HUP");
-    wait_until(SOON, || gateway.place.path("access.log").exists().then_some(())).expect("a new file");
-    // A line that was written meanwhile may still go to the file before.
-    let new_line = || {
+    let mut asked = 104;
+    let another = || {
         assert_eq!(ask(&forwarded), 200);
-        (lines() > 0).then_some(())
+        asked += 1;
+        let new = gateway.place.path("access.log");
+        new.exists().then(|| std::fs::read_to_string(new).unwrap()).filter(|text| !text.is_empty())
     };
-    wait_until(SOON, new_line).expect("a line in the new file");
+    wait_until(SOON, another).expect("a line in the new file");
+    let all = || lines() + std::fs::read_to_string(&moved).unwrap().lines().count();
+    wait_until(SOON, || (all() == asked).then_some(())).unwrap_or_else(|| panic!("{} of {asked} lines", all()));
 }
 
 #[test]
