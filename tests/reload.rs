@@ -325,7 +325,8 @@ fn limits_proxies_log_and_names_change_at_once() {
     };
     wait_until(SOON, another).expect("a line in the new file");
     let all = || lines() + std::fs::read_to_string(&moved).unwrap().lines().count();
-    wait_until(SOON, || (all() == asked).then_some(())).unwrap_or_else(|| panic!("{} of {asked} lines", all()));
+    wait_until(SOON, || (all() == asked).then_some(()))
+        .unwrap_or_else(|| panic!("{} of {asked} lines", all()));
 }
 
 #[test]
