@@ -18,7 +18,9 @@ use storegate::gate::{
 use storegate::hasher::{Hasher, Verdict};
 use storegate::model::{AddressList, InstallationId, ProofKey, StoreId, Timestamp};
 use storegate::proxy::{Asked, Outcome, Record, Recorder};
-use storegate::telemetry::{AccessLog, Destination, Metrics, Opened, Recent, RouteName, Telemetry};
+use storegate::telemetry::{
+    AccessLog, Destination, FingerprintKey, Format, Metrics, Opened, Recent, RouteName, Telemetry,
+};
 use storegate::usage::{Alerts, Settings, Usage, Watch};
 
 #[allow(dead_code)] // the tests use more of it
@@ -121,7 +123,9 @@ fn records(criterion: &mut Criterion) {
     ];
     for (name, most, counts) in rows {
         let usage = counts.then(|| Arc::new(usage(folder.path())));
-        let access_log = AccessLog::start(Opened::open(&Destination::Off).unwrap()).unwrap();
+        let off = Opened::open(&Destination::Off, Format::Json).unwrap();
+        let key = FingerprintKey::open(&folder.path().join("storegate.db")).unwrap();
+        let access_log = AccessLog::start(off, key).unwrap();
         let route = RouteName { pattern: "/api/apps/v1/{resource}/{*rest}".into(), upstream: "api".into() };
         let telemetry = Telemetry::new(
             Arc::new(Metrics::new().unwrap()),
@@ -138,6 +142,8 @@ fn records(criterion: &mut Criterion) {
             method: &http::Method::GET,
             route: Some(0),
             kind: Some(Kind::ClientCredentials),
+            shown: None,
+            trace_id: None,
             app: app.as_ref(),
             store: store.as_deref(),
             caller: Some(std::net::Ipv4Addr::LOCALHOST.into()),

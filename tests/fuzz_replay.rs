@@ -85,6 +85,11 @@ fn target() {
 }
 
 #[test]
+fn trace_context() {
+    replay("trace_context");
+}
+
+#[test]
 fn words() {
     replay("words");
 }

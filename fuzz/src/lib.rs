@@ -22,13 +22,14 @@ pub mod routes;
 pub mod secret_hash;
 pub mod session_token;
 pub mod target;
+pub mod trace_context;
 pub mod words;
 
 /// A target: its name, and what checks one case.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 15] = [
+pub const ALL: [Target; 16] = [
     ("authorization", authorization::check),
     ("config", config::check),
     ("credentials", credentials::check),
@@ -43,6 +44,7 @@ pub const ALL: [Target; 15] = [
     ("secret_hash", secret_hash::check),
     ("session_token", session_token::check),
     ("target", target::check),
+    ("trace_context", trace_context::check),
     ("words", words::check),
 ];
 

@@ -28,7 +28,7 @@ use crate::proxy::{
     RequestIds, StoreProxy,
 };
 use crate::replica::{self, Prefixes, Replica};
-use crate::telemetry::{AccessLog, Decision, Destination, Metrics, Opened, Recent};
+use crate::telemetry::{AccessLog, Decision, Destination, FingerprintKey, Metrics, Opened, Recent};
 use crate::usage::{self, Usage};
 
 /// How long an HTTP/2 connection may stay without a stream.
@@ -76,7 +76,8 @@ pub(super) async fn build(
             observed.enforcement_delay.observe(delay.as_secs_f64());
         }
     });
-    let access_log = Arc::new(AccessLog::start(open(&config.log.access)?)?);
+    let fingerprints = FingerprintKey::open(replica.path())?;
+    let access_log = Arc::new(AccessLog::start(open(&config.log)?, fingerprints)?);
     let proof_key = ProofKey::random()?;
     let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
     let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
@@ -147,13 +148,13 @@ fn start_usage(config: &Config, replica: &Replica) -> Result<Option<Arc<Usage>>,
 }
 
 /// Opens the destination of the access log.
-pub(super) fn open(destination: &Destination) -> Result<Opened, StartError> {
-    Opened::open(destination).map_err(|error| unwritable(destination, error))
+pub(super) fn open(log: &config::Log) -> Result<Opened, StartError> {
+    Opened::open(&log.access, log.format).map_err(|error| unwritable(&log.access, error))
 }
 
 /// Sees whether it can be opened, as far as that leaves no file behind; gives none to write to.
-pub(super) fn try_open(destination: &Destination) -> Result<Opened, StartError> {
-    Opened::try_open(destination).map_err(|error| unwritable(destination, error))
+pub(super) fn try_open(log: &config::Log) -> Result<Opened, StartError> {
+    Opened::try_open(&log.access).map_err(|error| unwritable(&log.access, error))
 }
 
 fn unwritable(destination: &Destination, error: std::io::Error) -> StartError {

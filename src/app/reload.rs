@@ -24,7 +24,7 @@ use crate::limits::Places;
 use crate::model::{AddressList, Timestamp};
 use crate::proxy::{Checker, Engine, Engines, OtherFiles, ServerCertificate};
 use crate::replica::Prefixes;
-use crate::telemetry::{Destination, Level, Opened};
+use crate::telemetry::{Level, Opened};
 
 /// How often the file is looked at. A change is taken up when the file was the same twice: who writes it
 /// may not be done.
@@ -232,7 +232,7 @@ impl Reloader {
         &self,
         file: &Path,
         tried: &mut String,
-        open: impl Fn(&Destination) -> Result<Opened, StartError>,
+        open: impl Fn(&config::Log) -> Result<Opened, StartError>,
     ) -> Result<Next, String> {
         let file = file.to_owned();
         let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
@@ -245,7 +245,7 @@ impl Reloader {
         let warnings = warnings.map(ToString::to_string).collect();
         let needs_restart = self.fixed.differing(&Fixed::of(&config));
         let certificate = config.server.tls.as_ref().map(|tls| self.certificate(tls)).transpose()?.flatten();
-        let access_log = open(&config.log.access).map_err(|error| error.to_string())?;
+        let access_log = open(&config.log).map_err(|error| error.to_string())?;
         let server = &config.server;
         let places =
             (server.max_connections, server.max_connections_per_address, server.trusted_proxies.clone());

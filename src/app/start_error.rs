@@ -8,6 +8,7 @@ use crate::admin::TokenFileError;
 use crate::idp::FileError;
 use crate::proxy::TlsFileError;
 use crate::replica::OpenError;
+use crate::telemetry::FingerprintKeyError;
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The key of the fingerprints in the access log.
+    #[error(transparent)]
+    Fingerprints(#[from] FingerprintKeyError),
     /// The operating system refuses threads, randomness or signals.
     #[error("the operating system refuses what the gateway needs: {0}")]
     System(#[from] io::Error),

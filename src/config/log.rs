@@ -1,17 +1,19 @@
-//! `[log]`: where the access log goes, and which messages are written.
+//! `[log]`: where the access log goes and how its lines are written, and which messages are written.
 
 use std::path::Path;
 
 use super::raw;
 use super::report::{Finding, Report};
 use super::value;
-use crate::telemetry::{Destination, Level};
+use crate::telemetry::{Destination, Format, Level};
 
 /// What is logged, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// One JSON line a request; standard output by default.
+    /// One line a request; standard output by default.
     pub access: Destination,
+    /// How that line is written; JSON by default.
+    pub format: Format,
     /// From which importance on messages of the process are written; `info` by default.
     pub level: Level,
     /// How many decisions are remembered; 4096 by default.
@@ -32,8 +34,9 @@ impl Log {
             }
             Some((_, path)) => Destination::File(folder.join(path)),
         };
+        let format = value::word(report, &raw.format, Format::default(), &Format::NAMES);
         let level = value::word(report, &raw.level, Level::default(), &Level::NAMES);
         let recent_decisions = value::number(report, &raw.recent_decisions, 4096, 0..=1_048_576);
-        Self { access, level, recent_decisions }
+        Self { access, format, level, recent_decisions }
     }
 }

@@ -189,6 +189,7 @@ pub(super) struct Brand<'d> {
 #[derive(Debug)]
 pub(super) struct Log<'d> {
     pub(super) access: Text<'d>,
+    pub(super) format: Text<'d>,
     pub(super) level: Text<'d>,
     pub(super) recent_decisions: Number,
 }
@@ -536,6 +537,7 @@ impl<'d> Log<'d> {
     fn read(mut section: Section<'d>) -> Self {
         let log = Self {
             access: section.text("access"),
+            format: section.text("format"),
             level: section.text("level"),
             recent_decisions: section.number("recent_decisions"),
         };

@@ -1,5 +1,7 @@
 //! What the caller presents. All field lines of each header are read; at most one kind survives.
 
+use std::fmt;
+
 use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderMap, HeaderName, ORIGIN};
 
@@ -170,6 +172,38 @@ pub fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
 /// Whether there is any header that holds a credential, whatever it holds.
 pub fn is_shown(headers: &HeaderMap) -> bool {
     [&AUTHORIZATION, &X_CLIENT_ID, &X_CLIENT_SECRET].into_iter().any(|name| headers.contains_key(name))
+}
+
+/// What a caller showed as the secret part of a credential, good or bad. It has no way out but
+/// [`Shown::expose`], and is for the fingerprint in the access log.
+#[derive(Clone, Copy)]
+pub struct Shown<'h>(&'h [u8]);
+
+impl<'h> Shown<'h> {
+    /// The token, or the secret beside a client id; `None` where there is neither. Of several lines the first.
+    pub fn of(headers: &'h HeaderMap) -> Option<Self> {
+        let first = |name: &HeaderName| {
+            let value = headers.get(name)?.as_bytes().trim_ascii();
+            (!value.is_empty()).then_some(value)
+        };
+        let bearer = first(&AUTHORIZATION).and_then(|value| match authorization::parse(value) {
+            Some(Authorization::Bearer(token)) if !token.is_empty() => Some(token),
+            _ => None,
+        });
+        let shown = bearer.or_else(|| first(&X_CLIENT_SECRET)).or_else(|| first(&X_SHOPIFY_ACCESS_TOKEN));
+        shown.map(Self)
+    }
+
+    /// Its bytes.
+    pub fn expose(self) -> &'h [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown(…)")
+    }
 }
 
 impl Presented<'_> {

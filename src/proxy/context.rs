@@ -13,6 +13,7 @@ use super::engine::Engine;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
+use crate::gate::credential::Shown;
 use crate::gate::{Fingerprint, Kind, Pass, Reason, Step, Steps, Trail};
 use crate::limits::Quota;
 use crate::model::{App, InstallationId, Platform, Remark, Store};
@@ -132,6 +133,10 @@ pub struct Record<'r> {
     pub route: Option<usize>,
     /// The kind of credential presented.
     pub kind: Option<Kind>,
+    /// The secret part of a credential, whether or not it was good.
+    pub shown: Option<Shown<'r>>,
+    /// The trace that it belongs to, where the caller told of one.
+    pub trace_id: Option<&'r str>,
     /// The app that was found; not necessarily proved.
     pub app: Option<&'r Arc<App>>,
     /// The store that the request acted on.

@@ -284,6 +284,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             method: &NO_METHOD,
             route: None,
             kind: None,
+            shown: None,
+            trace_id: None,
             app: None,
             store: None,
             caller: Some(address),

@@ -25,6 +25,7 @@ mod peer;
 mod plain;
 mod service;
 mod tls;
+mod trace;
 mod upstream;
 mod waiting;
 mod watch;

@@ -27,7 +27,8 @@ use super::leash::LeashBook;
 use super::peer::Peer;
 use super::plain;
 use super::tls::ClientCertificate;
-use super::{hop, waiting};
+use super::{hop, trace, waiting};
+use crate::gate::credential::Shown;
 use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Reason, credential};
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Quota};
@@ -399,6 +400,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
         for name in context.engine.gate.strip(&head.headers, pass, context.is_peer_trusted) {
             head.headers.remove(&name);
         }
+        trace::clean(&mut head.headers);
         head.headers.reserve(SET_AT_MOST);
         let origin = Origin {
             peer: &context.peer,
@@ -583,6 +585,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             method: &session.req_header().method,
             route: known.route,
             kind: known.kind,
+            shown: Shown::of(&session.req_header().headers),
+            trace_id: trace::trace_id(&session.req_header().headers),
             app: known.app.as_ref(),
             store: known.store.as_deref(),
             caller: context.caller,

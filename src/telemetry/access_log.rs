@@ -1,27 +1,34 @@
-//! The access log: one JSON object a line, one line a request.
+//! The access log: one line a request, as JSON or logfmt.
 //!
 //! The line is put together where the request ends, in a buffer that a thread of its own takes away and
 //! writes: to hand the record over would cost more than to write it down. No line waits for the
 //! destination; what finds its buffer full is dropped and counted.
 //!
-//! It names the route, never the path or the query: those may carry what callers should have kept to
-//! themselves. No part of a credential is ever in it.
+//! The line names a credential by a keyed fingerprint (`fingerprint.rs`). That is worth a few hash computations,
+//! which the same thread makes: until then the credential waits beside the lines, in memory that is wiped.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::line::Line;
-use crate::proxy::{Outcome, Record};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::entry;
+use super::fingerprint::{DIGITS, FingerprintKey};
+use super::line::{Format, Written};
+use crate::proxy::Record;
 
 /// Buffers; each request thread has one, and shares it when there are more threads.
 const BUFFERS: usize = 16;
 
 /// Bytes that may wait in a buffer: some 3,000 lines, or a core's work of a tenth of a second.
 const ROOM: usize = 1024 * 1024;
+
+/// Bytes of a credential that its fingerprint is made of: nothing longer is ever good.
+const LONGEST: usize = 4096;
 
 /// How often the buffers are emptied. Nobody is woken per request: that would cost more than the line.
 const EVERY: Duration = Duration::from_millis(20);
@@ -44,22 +51,45 @@ pub struct AccessLog {
     writer: Option<JoinHandle<()>>,
 }
 
-/// A destination, open.
-pub struct Opened(Option<Box<dyn Write + Send>>);
+/// A destination, open, and how lines are written there.
+pub struct Opened {
+    out: Option<Box<dyn Write + Send>>,
+    format: Format,
+}
 
 struct Shared {
     buffers: [Buffer; BUFFERS],
-    /// Off: lines are not even put together.
-    is_on: AtomicBool,
+    /// [`OFF`], or the position of the format in [`Format::NAMES`].
+    format: AtomicU8,
+    key: FingerprintKey,
     /// What the writer writes to from its next round on.
     next: Mutex<Option<Opened>>,
     ended: AtomicBool,
 }
 
+/// Lines are not even put together.
+const OFF: u8 = u8::MAX;
+
 /// Alone on its cache lines: each belongs to another core.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[repr(align(128))]
-struct Buffer(Mutex<Vec<u8>>);
+struct Buffer(Mutex<Waiting>);
+
+/// Lines that wait to be written.
+struct Waiting {
+    lines: Vec<u8>,
+    /// The credentials of these lines, one after the other. It never grows, so that no copy is left behind.
+    shown: Zeroizing<Vec<u8>>,
+    /// Where the fingerprint stands in `lines`, and how long its credential is.
+    marks: Vec<(usize, usize)>,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        // The system gives memory as it is first written to.
+        Self { lines: Vec::new(), shown: Zeroizing::new(Vec::with_capacity(ROOM)), marks: Vec::new() }
+    }
+}
 
 impl AccessLog {
     /// Starts the log.
@@ -67,10 +97,11 @@ impl AccessLog {
     /// # Errors
     ///
     /// When there is no thread to be had.
-    pub fn start(to: Opened) -> io::Result<Self> {
+    pub fn start(to: Opened, key: FingerprintKey) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             buffers: Default::default(),
-            is_on: AtomicBool::new(to.0.is_some()),
+            format: AtomicU8::new(to.number()),
+            key,
             next: Mutex::new(None),
             ended: AtomicBool::new(false),
         });
@@ -80,27 +111,33 @@ impl AccessLog {
         Ok(Self { shared, writer: Some(writer) })
     }
 
-    /// Writes to another destination from now on, or to the same file opened anew. What waits may
-    /// still go to the one before.
+    /// Writes to another destination from now on, or to the same file opened anew. What waits keeps its
+    /// format, and may still go to the one before.
     pub fn redirect(&self, to: Opened) {
-        let is_on = to.0.is_some();
+        let format = to.number();
         *self.shared.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
-        self.shared.is_on.store(is_on, Ordering::Release);
+        self.shared.format.store(format, Ordering::Release);
         self.wake();
     }
 
-    /// Adds the line of a request that ended `now`, since 1970; `route` is its route's name as JSON. False when
-    /// there was no room.
-    pub fn push(&self, record: &Record<'_>, route: Option<&str>, now: Duration) -> bool {
-        if !self.shared.is_on.load(Ordering::Relaxed) {
-            return true;
+    /// Adds the line of a request that ended `now`, since 1970, on this route. False when there was no room.
+    pub(super) fn push(&self, record: &Record<'_>, route: Option<&Written>, now: Duration) -> bool {
+        let format = self.shared.format.load(Ordering::Relaxed);
+        let Some((_, format)) = Format::NAMES.get(usize::from(format)) else { return true };
+        let mut waiting = self.shared.buffers[own_buffer()].take();
+        let Waiting { lines, shown, marks } = &mut *waiting;
+        let credential = record.shown.map(|shown| shown.expose());
+        let credential = credential.map(|credential| &credential[..credential.len().min(LONGEST)]);
+        let length = credential.map_or(0, <[u8]>::len);
+        if lines.len() >= ROOM || shown.len() + length > ROOM {
+            return false;
         }
-        let mut lines = self.shared.buffers[own_buffer()].lines();
-        let has_room = lines.len() < ROOM;
-        if has_room {
-            write_line(now, record, route, &mut lines);
+        let fingerprint = entry::write(*format, now, record, route, lines);
+        if let (Some(at), Some(credential)) = (fingerprint, credential) {
+            shown.extend_from_slice(credential);
+            marks.push((at, length));
         }
-        has_room
+        true
     }
 
     fn wake(&self) {
@@ -116,18 +153,17 @@ impl Opened {
     /// # Errors
     ///
     /// When the file cannot be opened.
-    pub fn open(destination: &Destination) -> io::Result<Self> {
-        Ok(Self(match destination {
+    pub fn open(destination: &Destination, format: Format) -> io::Result<Self> {
+        let out: Option<Box<dyn Write + Send>> = match destination {
             Destination::Off => None,
             Destination::Stdout => Some(Box::new(io::stdout())),
             Destination::File(path) => {
                 Some(Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?))
             }
-        }))
+        };
+        Ok(Self { out, format })
     }
-}
 
-impl Opened {
     /// Sees whether a destination can be opened, without making a file, and gives [`Destination::Off`]. Whether
     /// a file can be made in its folder is not known before it is.
     ///
@@ -142,19 +178,23 @@ impl Opened {
                 _ => Err(error),
             })?;
         }
-        Ok(Self(None))
+        Ok(Self { out: None, format: Format::default() })
+    }
+
+    fn number(&self) -> u8 {
+        self.out.as_ref().map_or(OFF, |_| self.format as u8)
     }
 }
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Opened" } else { "Off" })
+        f.write_str(if self.out.is_some() { "Opened" } else { "Off" })
     }
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("is_on", &self.is_on).finish_non_exhaustive()
+        f.debug_struct("Shared").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
@@ -178,32 +218,47 @@ impl Drop for AccessLog {
 }
 
 impl Buffer {
-    fn lines(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn take(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Waiting {
+    /// Puts the fingerprints into the lines, and forgets the credentials.
+    fn fill_in(&mut self, key: &FingerprintKey) {
+        let mut rest = &self.shown[..];
+        for (at, length) in self.marks.drain(..) {
+            let (credential, others) = rest.split_at(length);
+            self.lines[at..at + DIGITS].copy_from_slice(&key.of(credential));
+            rest = others;
+        }
+        self.shown.as_mut_slice().zeroize(); // what was written to, not the whole room
+        self.shown.clear();
+    }
+}
+
 impl Shared {
-    fn write_all(&self, Opened(mut out): Opened) {
-        let mut lines = Vec::new();
+    fn write_all(&self, Opened { mut out, .. }: Opened) {
+        let mut waiting = Waiting::default();
         let mut failing = false;
         loop {
             let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(Opened(next)) = next {
-                (out, failing) = (next, false);
+            if let Some(next) = next {
+                (out, failing) = (next.out, false);
             }
             let ended = self.ended.load(Ordering::Acquire);
             for buffer in &self.buffers {
                 // The emptied buffer goes back in exchange, so that neither side allocates.
-                std::mem::swap(&mut *buffer.lines(), &mut lines);
-                if lines.is_empty() {
+                std::mem::swap(&mut *buffer.take(), &mut waiting);
+                if waiting.lines.is_empty() {
                     continue;
                 }
+                waiting.fill_in(&self.key);
                 let written = match &mut out {
-                    Some(out) => out.write_all(&lines).and_then(|()| out.flush()),
+                    Some(out) => out.write_all(&waiting.lines).and_then(|()| out.flush()),
                     None => Ok(()), // switched off: these came too late
                 };
-                lines.clear();
+                waiting.lines.clear();
                 match written {
                     Err(error) if !failing => {
                         failing = true;
@@ -226,191 +281,6 @@ impl Shared {
     }
 }
 
-fn write_line(now: Duration, record: &Record<'_>, route: Option<&str>, lines: &mut Vec<u8>) {
-    let mut line = Line::begin(lines);
-    line.seconds(br#"{"time":"#, now);
-    line.plain(br#","request_id":"#, record.request_id.to_str().unwrap_or_default());
-    line.plain(br#","method":"#, record.method.as_str());
-    if let Some(route) = route {
-        line.json(br#","route":"#, route);
-    }
-    line.plain(
-        br#","outcome":"#,
-        match record.outcome {
-            Outcome::Forwarded => "forwarded",
-            Outcome::Refused => "refused",
-            Outcome::Broken => "broken",
-            Outcome::Local => "local",
-        },
-    );
-    line.number(br#","status":"#, record.status.into());
-    if let Some(reason) = record.reason {
-        line.plain(br#","code":"#, reason.code().name());
-        line.text(br#","reason":"#, &reason.to_string());
-    }
-    if let Some(ended) = record.ended {
-        line.plain(br#","ended":"#, ended.name());
-    }
-    if let Some(remark) = record.remark {
-        line.plain(br#","endpoint":"#, remark.family);
-        line.plain(br#","action":"#, remark.action);
-        if !remark.code.is_empty() {
-            line.plain(br#","code":"#, remark.code);
-        }
-        if let Some(client_id) = &remark.client_id {
-            line.plain(br#","client_id":"#, client_id.as_str());
-        }
-        if let Some(store_id) = remark.store_id {
-            line.number(br#","store_id":"#, store_id.get());
-        }
-    }
-    if let Some(kind) = record.kind {
-        line.plain(br#","credential":"#, kind.name());
-    }
-    if let Some(app) = record.app {
-        line.plain(br#","client_id":"#, app.client_id.as_str());
-    }
-    if let Some(store) = record.store {
-        line.number(br#","store_id":"#, store.store_id.get());
-    }
-    if let Some(caller) = record.caller {
-        line.address(br#","caller":"#, caller);
-    }
-    line.number(br#","total_us":"#, micros(record.total));
-    if let Some(upstream) = record.upstream {
-        line.number(br#","upstream_us":"#, micros(upstream));
-    }
-    line.number(br#","bytes_in":"#, record.bytes_in as u64);
-    line.number(br#","bytes_out":"#, record.bytes_out as u64);
-    line.end();
-}
-
-fn micros(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000 + u64::from(time.subsec_micros())
-}
-
 #[cfg(test)]
-mod tests {
-    use http::{HeaderValue, Method};
-    use serde_json::Value;
-
-    use super::*;
-    use crate::gate::{Kind, Reason};
-    use crate::proxy::Ending;
-
-    const NOW: Duration = Duration::from_secs(1_800_000_000);
-
-    fn record<'r>(request_id: &'r HeaderValue, method: &'r Method, reason: Option<&'r Reason>) -> Record<'r> {
-        Record {
-            request_id,
-            outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
-            reason,
-            ended: reason.map(|_| Ending::RequestBody),
-            remark: None,
-            status: 200,
-            method,
-            route: Some(0),
-            kind: Some(Kind::Session),
-            app: None,
-            store: None,
-            caller: Some("2001:db8::1".parse().unwrap()),
-            total: Duration::from_micros(1_234_567),
-            upstream: None,
-            bytes_in: 0,
-            bytes_out: usize::MAX,
-            asked: None,
-        }
-    }
-
-    fn log() -> (AccessLog, PathBuf, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("access.log");
-        let log = AccessLog::start(Opened::open(&Destination::File(file.clone())).unwrap()).unwrap();
-        (log, file, folder)
-    }
-
-    #[test]
-    fn every_line_is_one_json_object() {
-        let (log, file, _folder) = log();
-        let (id, method) =
-            (HeaderValue::from_static("a.b+c="), Method::from_bytes(b"!#$%&'*+.^_`|~").unwrap());
-        let hostile = Reason::Scope("\"read\":\\\n\u{7f}é".into());
-        for reason in [None, Some(&hostile)] {
-            assert!(log.push(&record(&id, &method, reason), Some(r#""/a/{\"b\"}""#), NOW));
-        }
-        drop(log);
-        let written = std::fs::read_to_string(file).unwrap();
-        let lines: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2, "{written}");
-        for line in &lines {
-            assert_eq!(line["route"], "/a/{\"b\"}");
-            assert_eq!(line["method"], method.as_str());
-            assert_eq!(line["caller"], "2001:db8::1");
-            assert_eq!(line["total_us"], 1_234_567);
-            assert_eq!(line["bytes_out"], u64::MAX);
-            assert_eq!(line["credential"], "session");
-            assert!(line["time"].as_f64().unwrap() > 1.7e9);
-            assert!(line.get("client_id").is_none() && line.get("upstream_us").is_none());
-        }
-        assert_eq!(lines[1]["reason"], hostile.to_string());
-        assert_eq!((&lines[0]["ended"], &lines[1]["ended"]), (&Value::Null, &Value::from("request_body")));
-    }
-
-    #[test]
-    fn it_goes_on_elsewhere() {
-        let (log, file, folder) = log();
-        let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let push = || assert!(log.push(&record(&id, &method, None), None, NOW));
-        let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default().lines().count();
-        let wait_for = |file: &PathBuf, count: usize| {
-            let start = std::time::Instant::now();
-            while lines(file) != count {
-                assert!(start.elapsed() < Duration::from_secs(10), "{} lines", lines(file));
-                std::thread::yield_now();
-            }
-        };
-        push();
-        wait_for(&file, 1);
-        // Rotated: the same name is another file.
-        let rotated = folder.path().join("access.log.1");
-        std::fs::rename(&file, &rotated).unwrap();
-        log.redirect(Opened::open(&Destination::File(file.clone())).unwrap());
-        push();
-        wait_for(&file, 1);
-        log.redirect(Opened::open(&Destination::Off).unwrap());
-        push();
-        let other = folder.path().join("other.log");
-        log.redirect(Opened::open(&Destination::File(other.clone())).unwrap());
-        push();
-        push();
-        drop(log);
-        assert_eq!((lines(&rotated), lines(&file), lines(&other)), (1, 1, 2));
-        let file = |name: &str| Destination::File(folder.path().join(name));
-        for (name, can) in [("no/such", false), (".", false), ("other.log", true), ("new.log", true)] {
-            assert_eq!(Opened::try_open(&file(name)).is_ok(), can, "{name}");
-            assert!(!folder.path().join("new.log").exists());
-            assert_eq!(Opened::open(&file(name)).is_ok(), can, "{name}");
-            let _ = std::fs::remove_file(folder.path().join("new.log"));
-        }
-    }
-
-    #[test]
-    fn a_full_buffer_drops_lines_and_waits_for_nobody() {
-        struct Stuck(std::sync::mpsc::Receiver<()>);
-        impl Write for Stuck {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                let _ = self.0.recv(); // until the sender is gone
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (release, stuck) = std::sync::mpsc::channel();
-        let log = AccessLog::start(Opened(Some(Box::new(Stuck(stuck))))).unwrap();
-        let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-        let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None, NOW)).count();
-        assert!((1..40_000).contains(&taken), "{taken} lines were taken");
-        drop(release);
-    }
-}
+#[path = "tests/access_log.rs"]
+mod tests;

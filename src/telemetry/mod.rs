@@ -3,6 +3,8 @@
 //! thread, and a full buffer is counted, not waited for.
 
 mod access_log;
+mod entry;
+mod fingerprint;
 mod line;
 mod messages;
 mod metrics;
@@ -11,6 +13,8 @@ mod reloads;
 mod usage;
 
 pub use access_log::{AccessLog, Destination, Opened};
+pub use fingerprint::{FingerprintKey, FingerprintKeyError};
+pub use line::Format;
 pub use messages::Level;
 pub use metrics::Metrics;
 pub use recent::{Decision, Recent, RouteName};
@@ -21,6 +25,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
+
+use line::Written;
 
 use crate::gate::Reason;
 use crate::proxy::{Outcome, Record, Recorder};
@@ -41,8 +47,8 @@ pub struct Telemetry {
 #[derive(Debug)]
 struct Named {
     name: Arc<RouteName>,
-    /// Its path, as JSON.
-    json: String,
+    /// Its path.
+    written: Written,
     /// Where its requests can be past a limit.
     limited: Option<IntCounter>,
 }
@@ -57,7 +63,7 @@ impl Telemetry {
         routes: impl Iterator<Item = (RouteName, bool)>,
     ) -> Self {
         let name = |(name, is_limited): (RouteName, bool)| Named {
-            json: serde_json::Value::from(&*name.pattern).to_string(),
+            written: Written::new(&name.pattern),
             limited: is_limited.then(|| metrics.limited(&name.pattern)),
             name: Arc::new(name),
         };
@@ -80,7 +86,7 @@ impl Recorder for Telemetry {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.recent.keep(record, route.map(|route| &route.name), now);
-        if !self.access_log.push(record, route.map(|route| &*route.json), now) {
+        if !self.access_log.push(record, route.map(|route| &route.written), now) {
             self.metrics.access_log_dropped.inc();
         }
     }

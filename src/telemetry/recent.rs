@@ -218,6 +218,8 @@ mod tests {
             method: &Method::GET,
             route: None,
             kind: None,
+            shown: None,
+            trace_id: None,
             app: None,
             store: None,
             caller: None,

@@ -1,5 +1,5 @@
 //! Pure parsers of hostile bytes: the request target, credentials, the query, Host, Accept, forwarded
-//! addresses, field names.
+//! addresses, trace context, field names.
 //!
 //! Every function here takes bytes of a stranger and answers with a borrowed, checked form or a
 //! closed error. Nothing is looked up, no clock is read, nothing is logged, and the ordinary request
@@ -21,3 +21,4 @@ pub mod query;
 pub mod session_token;
 pub mod shopify_session;
 pub mod target;
+pub mod trace_context;
