@@ -5,8 +5,8 @@
 //! It does not decide: after a proof the request is decided anew, on the records of that moment.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -78,9 +78,22 @@ pub struct Hasher {
     shared: Arc<Shared>,
 }
 
+/// Somebody who watches how the workers keep up.
+pub trait Observer: std::fmt::Debug + Send + Sync + 'static {
+    /// A job waits.
+    fn queued(&self);
+    /// It waits no longer.
+    fn taken(&self);
+    /// One was not computed: the queue was full, or it waited too long.
+    fn refused(&self);
+    /// There is a verdict, so long after the job began to wait.
+    fn judged(&self, after: Duration);
+}
+
 #[derive(Debug)]
 struct Shared {
     proof_key: ProofKey,
+    observer: OnceLock<Box<dyn Observer>>,
     /// Who waits for which computation. Bounded by the queue and the threads.
     flights: Mutex<HashMap<Flight, Vec<oneshot::Sender<Verdict>>>>,
 }
@@ -117,7 +130,8 @@ impl Hasher {
     pub fn start(threads: usize, queue: usize, proof_key: ProofKey) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(queue);
         let receiver = Arc::new(Mutex::new(receiver));
-        let shared = Arc::new(Shared { proof_key, flights: Mutex::new(HashMap::new()) });
+        let shared =
+            Arc::new(Shared { proof_key, observer: OnceLock::new(), flights: Mutex::new(HashMap::new()) });
         for number in 0..threads {
             let (receiver, shared) = (Arc::clone(&receiver), Arc::clone(&shared));
             std::thread::Builder::new()
@@ -125,6 +139,11 @@ impl Hasher {
                 .spawn(move || work(&receiver, &shared))?;
         }
         Ok(Self { queue: sender, shared })
+    }
+
+    /// Has somebody watch; to be called before the first job. Only the first one counts.
+    pub fn observe(&self, observer: impl Observer) {
+        let _ = self.shared.observer.set(Box::new(observer));
     }
 
     /// Has `secret` checked against the record's bcrypt generations that are in force at `now`.
@@ -140,10 +159,24 @@ impl Hasher {
     pub async fn check_password(&self, hash: Option<PasswordHash>, password: Secret) -> Verdict {
         let (answer, answered) = oneshot::channel();
         let job = Job { task: Task::Password { hash, password, answer }, queued: Instant::now() };
-        match self.queue.try_send(job) {
-            Ok(()) => answered.await.unwrap_or(Verdict::Saturated),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Verdict::Saturated,
+        match self.leave(job) {
+            true => answered.await.unwrap_or(Verdict::Saturated),
+            false => Verdict::Saturated,
         }
+    }
+
+    /// Puts a job into the queue; false when it is full.
+    fn leave(&self, job: Job) -> bool {
+        // Before a worker can take it.
+        self.shared.tell(|observer| observer.queued());
+        let is_left = self.queue.try_send(job).is_ok();
+        if !is_left {
+            self.shared.tell(|observer| {
+                observer.taken();
+                observer.refused();
+            });
+        }
+        is_left
     }
 
     /// Joins the flight of this client and secret, or starts one; `None` when the queue is full.
@@ -163,13 +196,11 @@ impl Hasher {
             return Some(receiver);
         }
         let job = Job { task: Task::Proof { holder, secret, now, flight }, queued: Instant::now() };
-        match self.queue.try_send(job) {
-            Ok(()) => {
-                flights.insert(flight, vec![sender]);
-                Some(receiver)
-            }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        if !self.leave(job) {
+            return None;
         }
+        flights.insert(flight, vec![sender]);
+        Some(receiver)
     }
 }
 
@@ -183,6 +214,7 @@ fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
+        shared.tell(|observer| observer.taken());
         let is_late = job.queued.elapsed() > LONGEST_WAIT;
         // A caller that left needs no answer: sending to one may fail.
         match job.task {
@@ -191,6 +223,7 @@ fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
                     true => Verdict::Saturated,
                     false => prove(&*holder, &secret, now, &shared.proof_key),
                 };
+                shared.judged(job.queued, is_late);
                 let mut flights = shared.flights.lock().unwrap_or_else(PoisonError::into_inner);
                 let waiting = flights.remove(&flight);
                 drop(flights);
@@ -203,9 +236,25 @@ fn work(receiver: &Mutex<Receiver<Job>>, shared: &Shared) {
                     true => Verdict::Saturated,
                     false => check(hash.as_ref(), &password),
                 };
+                shared.judged(job.queued, is_late);
                 let _ = answer.send(verdict);
             }
         }
+    }
+}
+
+impl Shared {
+    fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = self.observer.get() {
+            what(&**observer);
+        }
+    }
+
+    fn judged(&self, queued: Instant, is_late: bool) {
+        self.tell(|observer| match is_late {
+            true => observer.refused(),
+            false => observer.judged(queued.elapsed()),
+        });
     }
 }
 

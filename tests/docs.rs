@@ -91,6 +91,7 @@ fn every_metric_is_described() {
         ejections: 0,
         connect_failures: 0,
         retries: 0,
+        certificate_expires: Some(storegate::model::Timestamp(0)),
     };
     metrics.show_upstreams([status].into_iter());
     let metrics = String::from_utf8(metrics.text().unwrap()).unwrap();

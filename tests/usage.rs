@@ -7,8 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::world::{self, MAIN, TOKEN, bearer, client};
-use common::{Gateway, Settings, wait_until};
+use common::{Exchange, Gateway, RecordingUpstream, Session, Settings, wait_until};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use sha2::Sha256;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -192,4 +194,108 @@ fn where_it_is_switched_off_nothing_is_counted() {
     assert!(told.code == 0 && told.err.contains("usage.enabled is false"), "{told:?}");
     let top = gateway.place.run(&["top", "--once"]);
     assert!(top.code == 1 && top.err.contains("storegate run"), "{top:?}");
+}
+
+const WEBHOOK_SECRET: &str = "a secret of both sides";
+
+/// Whether the signature of this delivery is that of its body.
+fn is_signed(delivery: &Exchange) -> bool {
+    let signature = delivery.field("x-storegate-signature").unwrap();
+    let (at, tag) = signature.strip_prefix("t=").and_then(|rest| rest.split_once(",v1=")).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
+    mac.update(&[at.as_bytes(), b".", &delivery.body].concat());
+    (common::now() - at.parse::<i64>().unwrap()).abs() < 60
+        && data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()) == tag
+}
+
+/// Has everything that is known of credentials known since two days ago.
+fn age_patterns(gateway: &Gateway) {
+    let file = rusqlite::Connection::open(gateway.place.path("usage.db")).unwrap();
+    let text: String =
+        file.query_row("SELECT value FROM state WHERE name = 'patterns'", [], |row| row.get(0)).unwrap();
+    let mut patterns: Value = serde_json::from_str(&text).unwrap();
+    for kind in ["calls", "places"] {
+        let known = patterns[kind].as_array_mut().unwrap();
+        assert!(!known.is_empty(), "{text}");
+        known.iter_mut().for_each(|entry| entry[1]["since"] = (common::now() - 2 * 86_400).into());
+    }
+    file.execute("UPDATE state SET value = ?1 WHERE name = 'patterns'", [patterns.to_string()]).unwrap();
+}
+
+#[test]
+fn a_credential_that_leaves_its_pattern_is_told() {
+    let hook = RecordingUpstream::start();
+    let rest = format!(
+        "[usage.alerts]\nspike_factor = 2\nspike_calls = 20\nwebhook = \"http://{}/alerts\"\n\
+         secret = \"{WEBHOOK_SECRET}\"\n",
+        hook.address
+    );
+    let server = "trusted_proxies = [\"127.0.0.1\"]".into();
+    let mut gateway = Gateway::start(&Settings { rest, server, ..Settings::default() });
+    let from =
+        |address: &str, lines: Vec<String>| [lines, vec![format!("X-Forwarded-For: {address}")]].concat();
+    let alerts = |gateway: &Gateway, what: &str| {
+        metric(gateway, &format!("storegate_usage_alerts_total{{type=\"{what}\"}}"))
+    };
+    // It is learning: nothing is said, wherever calls come from.
+    for address in ["192.0.2.1", "192.0.2.9", "203.0.113.1"] {
+        assert_eq!(gateway.orders(&from(address, client(&MAIN, "22"))), 200);
+    }
+    counted(&gateway, &[], 3);
+    gateway.signal("TERM");
+    assert_eq!(gateway.end(SOON), Some(0));
+    age_patterns(&gateway);
+    gateway.start_again();
+
+    // A known network; strangers, who prove nothing; and sessions, which live in browsers.
+    assert_eq!(gateway.orders(&from("192.0.2.77", client(&MAIN, "22"))), 200);
+    let wrong = world::pair(MAIN.client_id, "sx_secret_wrong");
+    assert_eq!(gateway.orders(&from("198.51.100.1", wrong)), 401);
+    let session = bearer(&Session::of(&MAIN, 22, 501).token());
+    assert_eq!(gateway.orders(&from("198.51.100.1", session)), 200);
+    counted(&gateway, &[], 6);
+    assert_eq!(
+        (alerts(&gateway, "new_address"), alerts(&gateway, "spike")),
+        (0.0, 0.0),
+        "{}",
+        gateway.said()
+    );
+
+    let told = |kind: &str| {
+        let found = || hook.take().into_iter().find(|one| String::from_utf8_lossy(&one.body).contains(kind));
+        let delivery = wait_until(SOON, found).unwrap_or_else(|| panic!("{kind}: {}", gateway.said()));
+        assert!(is_signed(&delivery), "{delivery:?}");
+        assert_eq!(delivery.line(), "POST /alerts HTTP/1.1");
+        serde_json::from_slice::<Value>(&delivery.body).unwrap()
+    };
+    assert_eq!(gateway.orders(&from("198.51.100.1", client(&MAIN, "22"))), 200);
+    let alert = told("new_address");
+    for (member, value) in [
+        ("client_id", MAIN.client_id.into()),
+        ("credential", "client_credentials".into()),
+        ("network", "198.51.100.0/24".into()),
+        ("token", Value::Null),
+    ] {
+        assert_eq!(alert[member], value, "{member}: {alert}");
+    }
+    let burst = || {
+        (0..30).for_each(|_| assert_eq!(gateway.orders(&from("192.0.2.1", client(&MAIN, "22"))), 200));
+        (alerts(&gateway, "spike") > 0.0).then_some(())
+    };
+    wait_until(SOON, burst).expect("a spike");
+    let alert = told("spike");
+    assert_eq!(alert["client_id"], MAIN.client_id);
+    assert!(alert["calls"].as_u64().unwrap() > 20, "{alert}");
+
+    let delivered = "storegate_usage_webhook_total{result=\"delivered\"}";
+    wait_until(SOON, || (metric(&gateway, delivered) == 2.0).then_some(())).expect("both are counted");
+    assert_eq!((alerts(&gateway, "new_address"), alerts(&gateway, "spike")), (1.0, 1.0), "each is told once");
+    let said = gateway.said();
+    for event in
+        ["a credential is used from where it never was", "many more calls than usual with a credential"]
+    {
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(event)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(MAIN.client_id), "{event}: {said}");
+    }
+    assert!(!said.contains(MAIN.secret) && !said.contains(WEBHOOK_SECRET));
 }

@@ -80,8 +80,10 @@ pub(super) async fn build(
     let access_log = Arc::new(AccessLog::start(open(&config.log)?, fingerprints)?);
     let proof_key = ProofKey::random()?;
     let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
+    hasher.observe(metrics.hashers.secrets());
     let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
     let passwords = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
+    passwords.observe(metrics.hashers.passwords());
     let provider = Provider::new(Arc::clone(&authority), passwords);
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
@@ -216,6 +218,7 @@ impl admin::Status for Status {
         self.metrics.count_cut(self.leashes.cut());
         self.metrics.count_slow(self.endings.counts());
         self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
+        self.metrics.show_replica_age(self.replica.age());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
         if let Some(usage) = &self.reloader.builder.usage {
             self.metrics.usage.show(usage);

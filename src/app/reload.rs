@@ -175,7 +175,7 @@ impl Reloader {
         };
         // What was only tried may have had routes to count.
         let kept = self.kept.lock();
-        self.builder.metrics.keep_limited(|path| kept.routes.iter().any(|kept| **kept == *path));
+        self.builder.metrics.keep_routes(|path| kept.routes.iter().any(|kept| **kept == *path));
         drop(kept);
         report
     }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::balance::{self, Balance, Ejection, MOST_SERVERS, Standing, State, Turn};
 use super::health::{Checker, HealthCheck};
 use super::tls::UpstreamTls;
+use crate::model::Timestamp;
 
 /// How often host names are resolved anew.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
@@ -132,6 +133,8 @@ pub struct UpstreamStatus<'u> {
     pub connect_failures: u64,
     /// Attempts after the first one of a request.
     pub retries: u64,
+    /// When the certificate that it is shown expires, where it is shown one.
+    pub certificate_expires: Option<Timestamp>,
 }
 
 impl Upstreams {
@@ -293,6 +296,7 @@ impl Prepared {
             ejections: self.counts.ejections.load(Ordering::Relaxed),
             connect_failures: self.counts.connect_failures.load(Ordering::Relaxed),
             retries: self.counts.retries.load(Ordering::Relaxed),
+            certificate_expires: self.upstream.tls.certificate_expires(),
         }
     }
 

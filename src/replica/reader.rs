@@ -104,6 +104,8 @@ pub struct Replica {
     readers: RwLock<Result<Arc<Pool>, String>>,
     feed: Mutex<Feed>,
     position: AtomicI64,
+    /// When the whole file was last known to be in force.
+    fresh: Mutex<Instant>,
     complaints: Complaints,
     uses: Uses,
     on_enforced: OnceLock<OnEnforced>,
@@ -155,6 +157,7 @@ impl Replica {
             },
             readers: RwLock::new(Ok(Arc::new(pool))),
             feed: Mutex::new(feed),
+            fresh: Mutex::new(Instant::now()),
             complaints: Complaints::default(),
             uses: Uses::default(),
             on_enforced: OnceLock::new(),
@@ -194,6 +197,7 @@ impl Replica {
         if !feed.sound {
             self.reopen(&mut feed);
         }
+        self.note_freshness(&feed);
         if feed.sound { Ok(self.position()) } else { Err(Unavailable) }
     }
 
@@ -208,6 +212,19 @@ impl Replica {
         if !feed.sound && Instant::now() >= feed.retry_at {
             self.reopen(&mut feed);
         }
+        self.note_freshness(&feed);
+    }
+
+    fn note_freshness(&self, feed: &Feed) {
+        if feed.sound {
+            *self.fresh.lock() = Instant::now();
+        }
+    }
+
+    /// How long ago it was last seen that every change of the file is in force here. While it is watched and can
+    /// be read, that is some milliseconds.
+    pub fn age(&self) -> Duration {
+        self.fresh.lock().elapsed()
     }
 
     /// The journal entry up to which changes are in force here.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
+use super::hashers::Hashers;
 use super::reloads::Reloads;
+use super::requests::{OfRoute, Requests};
 use super::usage::UsageMetrics;
 use crate::gate::{Code, Reason};
 use crate::idp::Events;
@@ -21,13 +23,9 @@ use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    forwarded: IntCounter,
-    local: IntCounter,
+    pub(super) requests: Requests,
     /// By endpoint, action and outcome.
     endpoints: IntCounterVec,
-    broken: IntCounter,
-    /// By position in [`Code::ALL`].
-    refused: Vec<IntCounter>,
     /// By [`Reason::label`].
     refused_by_reason: HashMap<&'static str, IntCounter, foldhash::quality::RandomState>,
     limited_by_route: IntCounterVec,
@@ -53,6 +51,9 @@ pub struct Metrics {
     handshake_failures: IntCounter,
     upstreams: Mutex<Upstreams>,
     idp_events: IntCounterVec,
+    /// How bcrypt keeps up.
+    pub hashers: Hashers,
+    replica_age: Gauge,
     /// The configuration in force.
     pub reloads: Reloads,
     /// Who calls how much.
@@ -63,6 +64,8 @@ pub struct Metrics {
 #[derive(Debug)]
 struct Upstreams {
     servers: IntGaugeVec,
+    /// Without a value where no certificate is shown.
+    expiry: IntGaugeVec,
     ejections: IntCounterVec,
     connect_failures: IntCounterVec,
     retries: IntCounterVec,
@@ -76,14 +79,7 @@ impl Metrics {
     /// Never in practice: only for two metrics of one name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "storegate_requests_total",
-                "Requests, by outcome and by the code that refusals carry.",
-            ),
-            &["outcome", "code"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
+        let requests = Requests::new(&registry)?;
         let by_reason = IntCounterVec::new(
             Opts::new(
                 "storegate_refused_total",
@@ -201,15 +197,17 @@ impl Metrics {
             &["event"],
         )?;
         registry.register(Box::new(idp_events.clone()))?;
+        let hashers = Hashers::new(&registry)?;
+        let replica_age = Gauge::new(
+            "storegate_replica_age_seconds",
+            "How long ago it was last seen that every change of the replica is in force.",
+        )?;
+        registry.register(Box::new(replica_age.clone()))?;
         let reloads = Reloads::new(&registry)?;
         let usage = UsageMetrics::new(&registry)?;
-        let refused = |code: &Code| requests.with_label_values(&["refused", label(*code)]);
         Ok(Self {
-            forwarded: requests.with_label_values(&["forwarded", ""]),
-            local: requests.with_label_values(&["local", ""]),
+            requests,
             endpoints,
-            broken: requests.with_label_values(&["broken", ""]),
-            refused: Code::ALL.iter().map(refused).collect(),
             refused_by_reason: Reason::LABELS
                 .iter()
                 .map(|&(code, reason)| (reason, by_reason.with_label_values(&[label(code), reason])))
@@ -232,6 +230,8 @@ impl Metrics {
             handshake_failures,
             upstreams,
             idp_events,
+            hashers,
+            replica_age,
             reloads,
             usage,
         })
@@ -252,8 +252,9 @@ impl Metrics {
         self.limited_by_route.with_label_values(&[path])
     }
 
-    /// Forgets the counters of [`Metrics::limited`] of the paths that are not to be kept.
-    pub fn keep_limited(&self, is_kept: impl Fn(&str) -> bool) {
+    /// Forgets the counters of the routes with paths that are not to be kept.
+    pub fn keep_routes(&self, is_kept: impl Fn(&str) -> bool) {
+        self.requests.keep(&is_kept);
         for family in self.limited_by_route.collect() {
             for metric in family.get_metric() {
                 let path = metric.get_label().first().map(|label| label.value());
@@ -270,6 +271,11 @@ impl Metrics {
         self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
         let refused = u64::try_from(refused).unwrap_or(u64::MAX);
         self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
+    }
+
+    /// Takes over how old the replica is.
+    pub fn show_replica_age(&self, age: Duration) {
+        self.replica_age.set(age.as_secs_f64());
     }
 
     /// Takes over what the proxy knows of its upstreams.
@@ -294,34 +300,23 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that ended.
-    pub fn count(&self, record: &Record<'_>) {
-        match (record.outcome, record.reason) {
-            (Outcome::Refused, Some(reason)) => {
-                if let Some(counter) = self.refused.get(reason.code() as usize) {
-                    counter.inc();
-                }
-                if let Some(counter) = self.refused_by_reason.get(reason.label()) {
-                    counter.inc();
-                }
-            }
-            (Outcome::Forwarded, _) => self.forwarded.inc(),
-            (Outcome::Local, _) => self.local(record),
-            _ => self.broken.inc(),
+    /// Counts a request that ended, on this route.
+    pub(super) fn count(&self, record: &Record<'_>, route: Option<&OfRoute>) {
+        self.requests.count(record, route);
+        if let (Outcome::Refused, Some(reason)) = (record.outcome, record.reason)
+            && let Some(counter) = self.refused_by_reason.get(reason.label())
+        {
+            counter.inc();
+        }
+        // There are few of these labels: none comes from outside.
+        if let (Outcome::Local, Some(remark)) = (record.outcome, record.remark) {
+            let outcome = if remark.code.is_empty() { "ok" } else { remark.code };
+            self.endpoints.with_label_values(&[remark.family, remark.action, outcome]).inc();
         }
         let upstream = record.upstream.unwrap_or(Duration::ZERO);
         self.gateway_time.observe(record.total.saturating_sub(upstream).as_secs_f64());
         if record.upstream.is_some() {
             self.upstream_time.observe(upstream.as_secs_f64());
-        }
-    }
-
-    /// Counts a request to an endpoint of ours. There are few of these labels: none comes from outside.
-    fn local(&self, record: &Record<'_>) {
-        self.local.inc();
-        if let Some(remark) = record.remark {
-            let outcome = if remark.code.is_empty() { "ok" } else { remark.code };
-            self.endpoints.with_label_values(&[remark.family, remark.action, outcome]).inc();
         }
     }
 
@@ -367,8 +362,17 @@ impl Upstreams {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
+        let expiry = IntGaugeVec::new(
+            Opts::new(
+                "storegate_upstream_certificate_expiry_timestamp_seconds",
+                "When the client certificate that an upstream is shown expires, in Unix seconds.",
+            ),
+            &["upstream"],
+        )?;
+        registry.register(Box::new(expiry.clone()))?;
         Ok(Self {
             servers,
+            expiry,
             ejections: counter(
                 "storegate_upstream_ejections_total",
                 "Servers left out because requests failed, once more after each trial that failed.",
@@ -389,6 +393,10 @@ impl Upstreams {
         for (state, count) in [("up", status.up), ("ejected", status.ejected), ("down", status.down)] {
             let gauge = self.servers.with_label_values(&[name, state]);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        match status.certificate_expires {
+            Some(at) => self.expiry.with_label_values(&[name]).set(at.0),
+            None => drop(self.expiry.remove_label_values(&[name])), // there may be none to remove
         }
         let counts = [
             (&self.ejections, status.ejections),
@@ -415,6 +423,7 @@ impl Upstreams {
         for state in ["up", "ejected", "down"] {
             let _ = self.servers.remove_label_values(&[name, state]); // fails only where nothing is left to do
         }
+        let _ = self.expiry.remove_label_values(&[name]);
         for counter in [&self.ejections, &self.connect_failures, &self.retries] {
             let _ = counter.remove_label_values(&[name]);
         }
@@ -422,7 +431,7 @@ impl Upstreams {
 }
 
 /// The code as a label. A head that is too large has a label of its own.
-fn label(code: Code) -> &'static str {
+pub(super) fn label(code: Code) -> &'static str {
     match code {
         Code::HeadTooLarge => "head_too_large",
         code => code.name(),
@@ -441,7 +450,7 @@ mod tests {
         }
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         assert!(
-            text.contains("storegate_requests_total{code=\"head_too_large\",outcome=\"refused\"} 0"),
+            text.contains("{code=\"head_too_large\",method=\"read\",outcome=\"refused\",route=\"none\"} 0"),
             "{text}"
         );
         assert!(!text.contains("storegate_rate_limited_total"), "no route is limited: {text}");

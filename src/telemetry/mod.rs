@@ -5,15 +5,18 @@
 mod access_log;
 mod entry;
 mod fingerprint;
+mod hashers;
 mod line;
 mod messages;
 mod metrics;
 mod recent;
 mod reloads;
+mod requests;
 mod usage;
 
 pub use access_log::{AccessLog, Destination, Opened};
 pub use fingerprint::{FingerprintKey, FingerprintKeyError};
+pub use hashers::{HasherMetrics, Hashers};
 pub use line::Format;
 pub use messages::Level;
 pub use metrics::Metrics;
@@ -27,6 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::IntCounter;
 
 use line::Written;
+use requests::OfRoute;
 
 use crate::gate::Reason;
 use crate::proxy::{Outcome, Record, Recorder};
@@ -49,6 +53,7 @@ struct Named {
     name: Arc<RouteName>,
     /// Its path.
     written: Written,
+    requests: OfRoute,
     /// Where its requests can be past a limit.
     limited: Option<IntCounter>,
 }
@@ -64,6 +69,7 @@ impl Telemetry {
     ) -> Self {
         let name = |(name, is_limited): (RouteName, bool)| Named {
             written: Written::new(&name.pattern),
+            requests: metrics.requests.of(&name.pattern),
             limited: is_limited.then(|| metrics.limited(&name.pattern)),
             name: Arc::new(name),
         };
@@ -75,7 +81,7 @@ impl Telemetry {
 impl Recorder for Telemetry {
     fn record(&self, record: &Record<'_>) {
         let route = record.route.and_then(|index| self.routes.get(index));
-        self.metrics.count(record);
+        self.metrics.count(record, route.map(|route| &route.requests));
         if let (Some(Reason::RateLimited(_)), Some(counter)) =
             (record.reason, route.and_then(|route| route.limited.as_ref()))
         {

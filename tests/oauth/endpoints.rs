@@ -163,7 +163,7 @@ fn the_log_and_the_metrics_tell_what_happened() {
     for line in [
         "storegate_endpoint_requests_total{action=\"client_credentials\",endpoint=\"standard\",outcome=\"ok\"} 1",
         "storegate_endpoint_requests_total{action=\"client_credentials\",endpoint=\"standard\",outcome=\"invalid_client\"} 1",
-        "storegate_requests_total{code=\"\",outcome=\"local\"} 3",
+        "storegate_requests_total{code=\"\",method=\"write\",outcome=\"local\",route=\"none\"} 3",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }

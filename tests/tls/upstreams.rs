@@ -107,4 +107,10 @@ fn a_certificate_to_show() {
         assert_eq!((status(&gateway, "/public/a"), status(&gateway, "/other/a")), (200, 502));
     }
     assert_eq!(served.load(Ordering::SeqCst), 2);
+    let metrics = gateway.admin("/metrics").text();
+    let expiry = "storegate_upstream_certificate_expiry_timestamp_seconds{upstream=";
+    let shown: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix(expiry)).collect();
+    let [one] = shown[..] else { panic!("{shown:?}") };
+    let at: i64 = one.strip_prefix("\"api\"} ").unwrap().parse().unwrap();
+    assert!(at > crate::common::now(), "{at}");
 }

@@ -11,12 +11,15 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use sha2::{Digest, Sha256};
 
 use super::{TlsFileError, pem};
+use crate::model::Timestamp;
 
 /// Of one upstream; the system's authorities and no certificate by default.
 #[derive(Clone, Default)]
 pub struct UpstreamTls {
     authorities: Option<Arc<CaType>>,
     identity: Option<Arc<CertKey>>,
+    /// When the certificate that is shown expires.
+    expires: Option<Timestamp>,
     /// Tells these settings from others: connections made with one must not serve the other.
     digest: u64,
 }
@@ -48,14 +51,20 @@ impl UpstreamTls {
         let mut digest = Sha256::new();
         let authorities = authorities.map(|path| read_authorities(path, &mut digest)).transpose()?;
         let identity = identity.map(|(cert, key)| read_identity(cert, key, &mut digest)).transpose()?;
+        let (identity, expires) = identity.unzip();
         let digest = digest.finalize();
         let digest = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
-        Ok(Self { authorities, identity, digest })
+        Ok(Self { authorities, identity, expires, digest })
     }
 
     /// Whether certificates are verified against the system's authorities.
     pub fn uses_system_authorities(&self) -> bool {
         self.authorities.is_none()
+    }
+
+    /// When the certificate that is shown expires, where one is shown.
+    pub(in crate::proxy) fn certificate_expires(&self) -> Option<Timestamp> {
+        self.expires
     }
 
     /// What tells connections made with these settings from others.
@@ -82,8 +91,14 @@ fn read_authorities(path: &Path, digest: &mut Sha256) -> Result<Arc<CaType>, Tls
     Ok(certificates.iter().map(wrap).collect::<Vec<_>>().into())
 }
 
-fn read_identity(cert: &Path, key: &Path, digest: &mut Sha256) -> Result<Arc<CertKey>, TlsFileError> {
+fn read_identity(
+    cert: &Path,
+    key: &Path,
+    digest: &mut Sha256,
+) -> Result<(Arc<CertKey>, Timestamp), TlsFileError> {
     let chain = pem::certificates(cert)?;
+    let leaf = pem::parse(&chain[0]).map_err(|why| TlsFileError::new(cert, why))?;
+    let expires = Timestamp(leaf.validity().not_after.timestamp());
     let private = pem::private_key(key)?;
     let bytes = private.secret_der().to_vec();
     // As Pingora does for each connection, where it would panic.
@@ -97,7 +112,8 @@ fn read_identity(cert: &Path, key: &Path, digest: &mut Sha256) -> Result<Arc<Cer
     }
     part(digest, &bytes);
     digest.update(b"identity");
-    Ok(Arc::new(CertKey::new(chain.iter().map(|one| one.to_vec()).collect(), bytes)))
+    let identity = CertKey::new(chain.iter().map(|one| one.to_vec()).collect(), bytes);
+    Ok((Arc::new(identity), expires))
 }
 
 /// With its length, so that what follows cannot be taken for a part of it.
