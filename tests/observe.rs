@@ -158,6 +158,19 @@ fn credentials_are_followed_by_a_keyed_fingerprint() {
     assert_eq!(different.len(), known.len(), "{known:?}");
     let (before, token) = (first[0]["fingerprint"].clone(), first[4]["fingerprint"].clone());
 
+    // Who has the credential and the key can look for it.
+    for (secret, fingerprint) in &known {
+        let told = gateway.place.run_with(&["fingerprint"], &format!("{secret}\n"));
+        assert_eq!((told.code, told.out.trim()), (0, *fingerprint), "{told:?}");
+    }
+    let told = gateway.place.run_with(&["fingerprint", "--json"], TOKEN).json();
+    assert_eq!(told["fingerprint"], known[TOKEN]);
+    assert_eq!(gateway.place.run_with(&["fingerprint"], "").code, 2);
+    let nowhere = common::Place::with(&Settings::default().toml("127.0.0.1:1"));
+    let told = nowhere.run_with(&["fingerprint"], TOKEN);
+    assert!(told.code == 1 && told.err.contains("log.key"), "{told:?}");
+    assert!(!nowhere.path("log.key").exists(), "only a gateway makes it");
+
     // After a restart the same; with another key another one.
     let restart = |gateway: &mut Gateway| {
         gateway.signal("TERM");

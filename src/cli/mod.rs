@@ -12,6 +12,7 @@ mod demo;
 mod errors;
 mod explain;
 mod failure;
+mod fingerprint;
 mod gateways;
 mod import;
 mod input;
@@ -127,6 +128,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Tell the same of a request that was decided lately, by its id
     Why(why::Arguments),
+    /// Print by which fingerprint the access log names a token or secret, read from standard input
+    Fingerprint(fingerprint::Arguments),
     /// Print the completion script of a shell: bash, zsh, fish, elvish or powershell
     Completions(completions::Arguments),
     /// Write the man pages of all commands to a folder
@@ -170,6 +173,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Errors(errors) => errors.run(output),
         Command::Explain(explain) => explain.run(config, output),
         Command::Why(why) => why.run(config, output),
+        Command::Fingerprint(fingerprint) => fingerprint.run(config, output),
         Command::Completions(completions) => {
             completions.run();
             Ok(())

@@ -17,7 +17,7 @@ use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::entry;
-use super::fingerprint::{DIGITS, FingerprintKey};
+use super::fingerprint::{self, DIGITS, FingerprintKey};
 use super::line::{Format, Written};
 use crate::proxy::Record;
 
@@ -26,9 +26,6 @@ const BUFFERS: usize = 16;
 
 /// Bytes that may wait in a buffer: some 3,000 lines, or a core's work of a tenth of a second.
 const ROOM: usize = 1024 * 1024;
-
-/// Bytes of a credential that its fingerprint is made of: nothing longer is ever good.
-const LONGEST: usize = 4096;
 
 /// How often the buffers are emptied. Nobody is woken per request: that would cost more than the line.
 const EVERY: Duration = Duration::from_millis(20);
@@ -126,14 +123,13 @@ impl AccessLog {
         let Some((_, format)) = Format::NAMES.get(usize::from(format)) else { return true };
         let mut waiting = self.shared.buffers[own_buffer()].take();
         let Waiting { lines, shown, marks } = &mut *waiting;
-        let credential = record.shown.map(|shown| shown.expose());
-        let credential = credential.map(|credential| &credential[..credential.len().min(LONGEST)]);
+        let credential = record.shown.map(|shown| fingerprint::head(shown.expose()));
         let length = credential.map_or(0, <[u8]>::len);
         if lines.len() >= ROOM || shown.len() + length > ROOM {
             return false;
         }
-        let fingerprint = entry::write(*format, now, record, route, lines);
-        if let (Some(at), Some(credential)) = (fingerprint, credential) {
+        let place = entry::write(*format, now, record, route, lines);
+        if let (Some(at), Some(credential)) = (place, credential) {
             shown.extend_from_slice(credential);
             marks.push((at, length));
         }

@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 /// Bytes of the key, as many as HMAC-SHA-256 puts out (RFC 2104 section 3).
 const KEY: usize = 32;
 
+/// Bytes of a credential that its fingerprint is made of: nothing longer is ever good.
+pub(super) const LONGEST: usize = 4096;
+
 /// Hexadecimal digits of a fingerprint: of 10,000 credentials two are alike once in five million logs.
 pub(super) const DIGITS: usize = 12;
 
@@ -38,12 +41,27 @@ impl FingerprintKey {
     ///
     /// The file cannot be read or made, others can read it, or it does not hold 32 bytes.
     pub fn open(replica: &Path) -> Result<Self, FingerprintKeyError> {
-        let path = replica.with_file_name("log.key");
-        let fail = |why: String| FingerprintKeyError { path: path.clone(), why };
-        if !path.exists() {
-            make(&path).map_err(|error| fail(format!("it cannot be made: {error}")))?;
+        if let Some(key) = Self::read(replica)? {
+            return Ok(key);
         }
-        let mut file = fs::File::open(&path).map_err(|error| fail(error.to_string()))?;
+        let path = path(replica);
+        let fail = |why: &str| FingerprintKeyError { path: path.clone(), why: why.to_owned() };
+        make(&path).map_err(|error| fail(&format!("it cannot be made: {error}")))?;
+        Self::read(replica)?.ok_or_else(|| fail("it was removed at once"))
+    }
+
+    /// Reads it; `None` where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`FingerprintKey::open`].
+    pub fn read(replica: &Path) -> Result<Option<Self>, FingerprintKeyError> {
+        let path = path(replica);
+        let fail = |why: String| FingerprintKeyError { path: path.clone(), why };
+        let mut file = match fs::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| fail(error.to_string()))?,
+        };
         let mode = file.metadata().map_err(|error| fail(error.to_string()))?.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(fail(
@@ -59,22 +77,36 @@ impl FingerprintKey {
             }
         }
         match length {
-            KEY => Ok(Self::new(&key[..KEY])),
+            KEY => Ok(Some(Self::new(&key[..KEY]))),
             _ => Err(fail(format!("it does not hold {KEY} bytes; remove it to get a new one"))),
         }
+    }
+
+    /// The fingerprint of a credential, as the access log shows it.
+    pub fn fingerprint(&self, credential: &[u8]) -> String {
+        self.of(head(credential)).iter().map(|digit| char::from(*digit)).collect()
     }
 
     fn new(key: &[u8]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104)"))
     }
 
-    /// The fingerprint of a credential: the beginning of its HMAC-SHA-256.
+    /// The beginning of its HMAC-SHA-256.
     pub(super) fn of(&self, credential: &[u8]) -> [u8; DIGITS] {
         let mut digits = [0; DIGITS];
         let tag = self.0.clone().chain_update(credential).finalize().into_bytes();
         data_encoding::HEXLOWER.encode_mut(&tag[..DIGITS / 2], &mut digits);
         digits
     }
+}
+
+/// As much of a credential as its fingerprint is made of.
+pub(super) fn head(credential: &[u8]) -> &[u8] {
+    &credential[..credential.len().min(LONGEST)]
+}
+
+fn path(replica: &Path) -> PathBuf {
+    replica.with_file_name("log.key")
 }
 
 /// Puts a whole file in its place, or leaves the one that another process put there meanwhile.

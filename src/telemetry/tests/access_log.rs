@@ -92,7 +92,7 @@ fn every_line_is_one_of_logfmt() {
 fn credentials_have_fingerprints_and_nothing_else_of_them() {
     let (log, file, _folder) = log(Format::Json);
     let (id, method) = (HeaderValue::from_static("1"), Method::GET);
-    let long = "x".repeat(LONGEST + 1);
+    let long = "x".repeat(fingerprint::LONGEST + 1);
     let tokens = ["sx_at_one", "sx_at_two", "sx_at_one", "", &long];
     for token in tokens {
         let mut headers = HeaderMap::new();
@@ -108,7 +108,7 @@ fn credentials_have_fingerprints_and_nothing_else_of_them() {
     assert!(!written.contains("sx_at_") && !written.contains("xxx"), "{written}");
     let expected = tokens.map(|token| match token {
         "" => Value::Null,
-        token => key.of(&token.as_bytes()[..token.len().min(LONGEST)]).escape_ascii().to_string().into(),
+        token => key.fingerprint(token.as_bytes()).into(),
     });
     let lines = written.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     assert_eq!(lines.map(|line| line["fingerprint"].clone()).collect::<Vec<_>>(), expected);
@@ -187,4 +187,21 @@ fn a_full_buffer_drops_lines_and_waits_for_nobody() {
     let taken = (0..50_000).filter(|_| log.push(&record(&id, &method, None), None, NOW)).count();
     assert!((1..40_000).contains(&taken), "{taken} lines were taken");
     drop(release);
+}
+
+#[test]
+fn a_line_allocates_nothing() {
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer sx_at_one"));
+    let (id, method) = (HeaderValue::from_static("a=b"), Method::GET);
+    let caller = Some("192.0.2.1".parse().unwrap());
+    let record = || Record { shown: Shown::of(&headers), caller, ..record(&id, &method, None) };
+    let route = Written::new("/a b");
+    for format in [Format::Json, Format::Logfmt] {
+        let mut lines = Vec::with_capacity(4096);
+        let counted = allocation_counter::measure(|| {
+            assert!(entry::write(format, NOW, &record(), Some(&route), &mut lines).is_some());
+        });
+        assert_eq!(counted.count_total, 0, "{format:?}");
+    }
 }
