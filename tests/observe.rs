@@ -302,3 +302,55 @@ fn trace_context_passes_if_it_is_well_formed() {
     let told = objects(&gateway, asked.len() + 1);
     assert_eq!(told.iter().find(|line| line["status"] == 401).unwrap()["trace_id"], TRACE);
 }
+
+#[test]
+fn metrics_of_routes_bcrypt_and_the_replica() {
+    let gateway = logging("");
+    let value = |series: &str| {
+        let text = gateway.admin("/metrics").text();
+        let found =
+            text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse::<f64>().ok());
+        found.unwrap_or_else(|| panic!("{series} in {text}"))
+    };
+    for (line, lines, status) in [
+        ("GET /api/apps/v1/orders", client(&BCRYPT, "22"), 200),
+        ("HEAD /api/apps/v1/orders/7", client(&BCRYPT, "22"), 200),
+        ("POST /api/apps/v1/orders", bearer(TOKEN), 200),
+        ("DELETE /api/apps/v1/customers/1", bearer(TOKEN), 403),
+        ("OPTIONS /public/a", Vec::new(), 200),
+        ("GET /nowhere", Vec::new(), 404),
+        ("GET /nowhere/else", bearer(TOKEN), 404),
+        ("FROBNICATE /public/a", Vec::new(), 200),
+    ] {
+        assert_eq!(gateway.ask(line, &lines).status, status, "{line}");
+    }
+    lines(&gateway, 8); // all are recorded
+    let route = "/api/apps/v1/{resource}/{*rest}";
+    for (method, outcome, code, route, count) in [
+        ("read", "forwarded", "", route, 2.0),
+        ("write", "forwarded", "", route, 1.0),
+        ("write", "refused", "insufficient_scope", route, 1.0),
+        ("other", "forwarded", "", "/public/{*rest}", 2.0),
+        ("read", "forwarded", "", "/public/{*rest}", 0.0),
+        ("read", "refused", "not_found", "none", 2.0),
+        ("read", "refused", "invalid_client", "none", 0.0),
+    ] {
+        let series = format!(
+            "storegate_requests_total{{code=\"{code}\",method=\"{method}\",outcome=\"{outcome}\",route=\"{route}\"}}"
+        );
+        assert_eq!(value(&series), count, "{series}");
+    }
+    // A bcrypt secret is computed once.
+    assert_eq!(value("storegate_hasher_seconds_count{kind=\"secret\"}"), 1.0);
+    assert_eq!(value("storegate_hasher_seconds_count{kind=\"password\"}"), 0.0);
+    assert_eq!(value("storegate_hasher_queue_length{kind=\"secret\"}"), 0.0);
+    assert_eq!(value("storegate_hasher_refused_total{kind=\"secret\"}"), 0.0);
+
+    let age = || value("storegate_replica_age_seconds");
+    assert!(wait_until(SOON, || (age() < 0.5).then_some(())).is_some());
+    let (file, away) = (gateway.place.path("storegate.db"), gateway.place.path("away.db"));
+    std::fs::rename(&file, &away).unwrap();
+    assert!(wait_until(SOON, || (age() > 1.0).then_some(())).is_some(), "it ages: {}", age());
+    std::fs::rename(&away, &file).unwrap();
+    assert!(wait_until(SOON, || (age() < 0.5).then_some(())).is_some(), "it is followed again: {}", age());
+}
