@@ -255,3 +255,43 @@ fn session_tokens_of_that_platform() {
     gateway.place.ok(&["store", "suspend", "40"]);
     assert_eq!(ask(&plain(&made.signing_key)), 403);
 }
+
+/// The upstream may take the shop from the host, so that a token must not act at the host of another one.
+#[test]
+fn a_token_of_one_shop_is_not_good_at_another() {
+    let (gateway, made) = shop("read_products");
+    gateway.place.ok(&["store", "add", "41", "--domain", "other.myshop.test", "--organization", "org-1"]);
+    gateway.place.ok(&["install", &made.id, "41"]);
+    let opaque = format!("X-Shopify-Access-Token: {}", token(&ask(&gateway, HOST, &made)));
+    let signed = format!("Authorization: Bearer {}", session(&made.secret, |_| (), &made.id));
+    let at = |host: &str, credential: &str| {
+        let answer = send(&gateway, "GET /admin/api/2026-01/products", &[host, credential], "");
+        let challenge = answer.field("www-authenticate");
+        assert_eq!(challenge.is_some(), answer.status == 401, "{host} {credential}");
+        answer.status
+    };
+    for credential in [&opaque, &signed] {
+        for (host, status) in [
+            (HOST, 200),
+            ("Host: NAKSHI.MyShop.test.:8080", 200),
+            ("Host: api.test", 200),
+            ("Host: 127.0.0.1:8080", 200),
+            ("Host: other.myshop.test", 401),
+            ("Host: OTHER.myshop.test", 401),
+            ("Host: other.myshop.test.", 401),
+            ("Host: other.myshop.test:8080", 401),
+        ] {
+            assert_eq!(at(host, credential), status, "{host} {credential}");
+        }
+    }
+    assert_eq!(at("Host: api.test", "X-Shopify-Access-Token: shpat_1"), 401);
+    // The domain moves: what was good is not, and the other way round.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stores.jsonl");
+    let domain = |id: u32, name: &str| json!({"type": "store", "store_id": id, "domain": format!("{name}.myshop.test")});
+    let moved = format!("{}\n{}\n", domain(40, "moved"), domain(41, "nakshi"));
+    std::fs::write(&file, moved).unwrap();
+    gateway.place.ok(&["import", file.to_str().unwrap()]);
+    assert_eq!(at(HOST, &opaque), 401);
+    assert_eq!(at("Host: moved.myshop.test", &opaque), 200);
+}
