@@ -114,6 +114,7 @@ fn what_the_token_endpoint_refuses() {
         let answer = post(&gateway, PATH, &[HOST, &format!("Content-Type: {media}")], &body);
         let told = answer.json();
         assert_eq!((answer.status, text(&told["error"])), (status, error.into()), "{sentence}: {told}");
+        assert_eq!(answer.field("www-authenticate").is_some(), status == 401, "{sentence}");
         assert!(!answer.text().contains(&made.secret), "{sentence}");
     }
     let wrong_at_foreign = Made { id: made.id.clone(), secret: "x".into(), signing_key: String::new() };
