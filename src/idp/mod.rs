@@ -53,7 +53,6 @@ use tokio::sync::Notify;
 
 use crate::cache::Cache;
 use crate::gate::Unavailable;
-use crate::hasher::Hasher;
 use crate::limits::{Limits, SignInBudgets, SignInSettings};
 use crate::model::{AppSecret, ClientId, KeyPurpose, Requester, Subject, Timestamp};
 use crate::oauth::Authority;
@@ -74,8 +73,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What outlives a configuration: who tried what, what was proved, the keys, and what has happened.
 pub struct Provider {
     authority: Arc<Authority>,
-    /// For passwords alone: a flood of sign-ins must not keep apps from having their secrets proved.
-    passwords: Hasher,
     sign_ins: SignInBudgets,
     keyring: Keyring,
     seal: OnceLock<Seal>,
@@ -89,12 +86,10 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider on the records of this authority, without a configuration yet. `passwords` are workers of
-    /// its own.
-    pub fn new(authority: Arc<Authority>, passwords: Hasher) -> Arc<Self> {
+    /// A provider on the records of this authority, without a configuration yet.
+    pub fn new(authority: Arc<Authority>) -> Arc<Self> {
         Arc::new(Self {
             authority,
-            passwords,
             sign_ins: SignInBudgets::new(SignInSettings::default()),
             keyring: Keyring::new(),
             seal: OnceLock::new(),

@@ -103,7 +103,7 @@ fn what_the_token_endpoint_refuses() {
     let rows: [(&str, &str, String, u16, &str); 8] = [
         ("a wrong secret", json, with("x", "client_credentials").to_string(), 401, "invalid_client"),
         ("no secret", json, with("", "client_credentials").to_string(), 401, "invalid_client"),
-        ("another grant", json, with(&made.secret, "password").to_string(), 400, "unsupported_grant_type"),
+        ("another grant", json, with(&made.secret, "password").to_string(), 400, "invalid_request"),
         ("no grant", json, with(&made.secret, "").to_string(), 400, "invalid_request"),
         ("a name twice", json, twice, 400, "invalid_request"),
         ("no object", json, "[]".into(), 400, "invalid_request"),
