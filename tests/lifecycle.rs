@@ -24,6 +24,7 @@ fn ready_is_one_line_with_the_bound_addresses() {
     assert_ne!(gateway.address.port(), 0);
     assert_ne!(gateway.admin.port(), 0);
     assert_ne!(gateway.address, gateway.admin);
+    gateway.hear("\"status\":200");
     let out = gateway.out();
     let ready: Vec<_> = out.lines().filter(|line| line.contains("ready")).collect();
     assert_eq!(ready, [format!("ready listen={} admin={}", gateway.address, gateway.admin)]);

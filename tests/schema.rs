@@ -41,7 +41,8 @@ fn shipped_and_shown_configurations_fit() {
             let key = plain
                 .split_once(" = ")
                 .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
-            if key || plain.starts_with('[') { plain.to_owned() } else { String::new() }
+            let goes_on = plain.starts_with("    \"");
+            if key || goes_on || plain.starts_with('[') { plain.to_owned() } else { String::new() }
         })
         .collect();
     judged(&validator, &whole.join("\n")).unwrap();
@@ -68,7 +69,9 @@ fn what_is_refused_is_refused_by_both() {
         ("[replica]\nsource = 'remote'", ""),
         ("[upstream.b]\nread_timeout = '1s'", ""),
         ("[upstream]\nb = 5", ""),
-        ("[idp]\nissuer = 'http://a'", ""),
+        ("[idp]\nisuer = 'http://127.0.0.1'", ""),
+        ("[customer_tokens]\npath = 5", ""),
+        ("[[token_endpoint]]\nplatform = 'tiky'\npath = '/a'", ""),
         ("", "auth = 'bearer'"),
         ("", "auth = []"),
         ("", "auth = ['cookie']"),
@@ -115,6 +118,9 @@ fn document(path: &[String], value: &Value) -> Value {
         ("server/tls", json!({ "cert": "c", "key": "k", "client_ca": "a" })),
         ("upstream/api/health", json!({ "tcp": true })),
         ("route/0/rate", json!({ "per_second": 1 })),
+        ("token_endpoint/0", json!({ "path": "/t", "platform": "standard" })),
+        ("customer_tokens", json!({ "path": "/c" })),
+        ("idp", json!({ "issuer": "https://id.example.com" })),
     ];
     let mut place = &mut document;
     for (depth, name) in path.iter().enumerate() {
@@ -123,6 +129,9 @@ fn document(path: &[String], value: &Value) -> Value {
             Err(_) => &mut place[name],
         };
         let here = path[..=depth].join("/");
+        if path.get(depth + 1).is_some_and(|next| next == "0") && place.is_null() {
+            *place = json!([null]);
+        }
         if let (true, Some((_, needed))) = (place.is_null(), needed.iter().find(|(path, _)| *path == here)) {
             *place = needed.clone();
         }
@@ -183,10 +192,9 @@ fn defaults_are_those_of_the_shipped_file() {
     for (path, key) in all {
         let what = path.join(".");
         let needs_default = ["boolean", "integer"].iter().any(|form| key["type"] == **form);
-        assert!(
-            key.get("default").is_some() || !needs_default || what == "route.0.rate.per_second",
-            "{what}"
-        );
+        // The one is required, the other's default is the platform's.
+        let has_none = ["route.0.rate.per_second", "token_endpoint.0.requests_per_minute"].contains(&&*what);
+        assert!(key.get("default").is_some() || !needs_default || has_none, "{what}");
         let shown = shipped.pointer(&format!("/{}", path.join("/")));
         let (Some(shown), Some(default)) = (shown, key.get("default")) else { continue };
         let plain = |value: &Value| match value.as_str().map(storegate::model::parse_duration) {

@@ -239,6 +239,7 @@ fn a_successor_that_fails_changes_nothing() {
             "is no gateway that listens where",
         );
         refused(&good, &["run", "--take-over=x"], 2, "a process id is a number");
+        gateway.hear_times("it ended before it was ready; nothing has changed", 3);
         let said = gateway.said();
         assert_eq!(said.matches("it ended before it was ready; nothing has changed").count(), 3, "{said}");
         assert_eq!(gateway.admin("/readyz").status, 200);

@@ -32,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["replica"]),
     ("utoipa", &["admin"]),
     ("hyper", &["admin"]),
-    ("rustix", &["app"]),
+    ("rustix", &["app", "hasher"]),
     ("listenfd", &["app"]),
     ("sd_notify", &["app"]),
     ("clap_complete", &["cli"]),

@@ -122,12 +122,12 @@ fn a_file_that_cannot_be_written_stops_nothing_and_loses_nothing() {
     let failed = || (metric(&gateway, "storegate_usage_write_failures_total") > 0.0).then_some(());
     wait_until(SOON, failed).expect("a failure is counted");
     assert_eq!(gateway.orders(&client(&MAIN, "22")), 200);
-    assert!(gateway.said().contains("usage cannot be written"), "{}", gateway.said());
+    gateway.hear("usage cannot be written");
     let told = gateway.place.run(&["usage"]);
     assert!(told.code == 1 && told.err.contains("usage.db"), "{told:?}");
     std::fs::remove_dir(&in_the_way).unwrap();
     assert_eq!(sum(&counted(&gateway, &[], 8)), 8);
-    assert!(gateway.said().contains("usage is written again"), "{}", gateway.said());
+    gateway.hear("usage is written again");
     assert_eq!(metric(&gateway, "storegate_usage_lost_total"), 0.0);
 }
 

@@ -40,7 +40,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until it is dropped, and its connections with it. Once it `ends`, no more connections are
-/// accepted.
+/// accepted, and those that are open get the answers under way and are closed.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<AdminHandshake>,
@@ -65,9 +65,9 @@ pub async fn serve(
                 continue;
             }
         };
-        let (tls, router) = (tls.clone(), router.clone());
+        let (tls, router, ends) = (tls.clone(), router.clone(), ends.clone());
         connections.spawn(async move {
-            connection(stream, tls, router, peer.ip()).await;
+            connection(stream, tls, router, peer.ip(), ends).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -81,21 +81,32 @@ fn is_of_a_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, tls: Option<AdminHandshake>, router: Router, address: IpAddr) {
+async fn connection(
+    stream: TcpStream,
+    tls: Option<AdminHandshake>,
+    router: Router,
+    address: IpAddr,
+    ends: watch::Receiver<bool>,
+) {
     let peer = Peer { address: address.to_canonical(), has_tls: tls.is_some() };
     let _ = stream.set_nodelay(true); // of no consequence where it fails
     match tls {
-        None => requests(stream, router, peer).await,
+        None => requests(stream, router, peer, ends).await,
         Some(tls) => {
             // Whoever cannot speak our TLS is told so by TLS.
             if let Ok(Ok(stream)) = timeout(HEAD_TIME, tls.accept(stream)).await {
-                requests(stream, router, peer).await;
+                requests(stream, router, peer, ends).await;
             }
         }
     }
 }
 
-async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, peer: Peer) {
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    peer: Peer,
+    mut ends: watch::Receiver<bool>,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
@@ -109,8 +120,11 @@ async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, p
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     // Errors are of the peer's making: it broke off, or sent no HTTP.
-    if timeout(LIFE, served.as_mut()).await.is_err() {
-        served.as_mut().graceful_shutdown();
-        let _ = timeout(LAST_ANSWER, served).await;
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = ends.wait_for(|ends| *ends) => {}
+        () = tokio::time::sleep(LIFE) => {}
     }
+    served.as_mut().graceful_shutdown();
+    let _ = timeout(LAST_ANSWER, served).await;
 }

@@ -355,6 +355,7 @@ async fn serve_until(mut gateway: Gateway, signals: &mut Signals, program: &mut 
         cut => tracing::warn!("stopped; {cut} requests were cut at the end of the grace period"),
     }
 }
+
 /// What `ending` gives, unless a signal ends the process first.
 async fn at_once(ending: impl Future<Output = usize>, signals: &mut Signals) -> usize {
     tokio::select! {

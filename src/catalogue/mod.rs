@@ -4,6 +4,7 @@
 mod admin;
 mod caller;
 mod gateway;
+mod identity;
 mod markdown;
 mod request;
 mod store;
@@ -49,8 +50,8 @@ pub struct Case {
 }
 
 /// Every chapter, in the order of the documentation.
-pub const CHAPTERS: [Chapter; 5] =
-    [request::CHAPTER, caller::CHAPTER, store::CHAPTER, gateway::CHAPTER, admin::CHAPTER];
+pub const CHAPTERS: [Chapter; 6] =
+    [request::CHAPTER, caller::CHAPTER, store::CHAPTER, gateway::CHAPTER, identity::CHAPTER, admin::CHAPTER];
 
 /// Every entry, with its chapter.
 pub fn entries() -> impl Iterator<Item = (&'static Chapter, &'static Entry)> {

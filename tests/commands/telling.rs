@@ -64,7 +64,7 @@ fn errors_are_explained() {
         storegate(&arguments).json()["errors"].as_array().unwrap().len()
     };
     assert_eq!(count("bad_gateway"), 1);
-    assert_eq!(count("Invalid_Request"), 3, "400, 431, and the admin API's");
+    assert_eq!(count("Invalid_Request"), 6, "400, 431, the identity provider's, and the admin API's");
     assert!(count("401") >= 5);
     assert!(count("") > 20);
     let all = storegate(&["errors"]);

@@ -13,6 +13,9 @@ use super::upstream::RecordingUpstream;
 /// How long a gateway may take to be ready on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
+/// How long its words may take to come.
+const HEAR: Duration = Duration::from_secs(20);
+
 /// `storegate run` on a place, in front of a recording upstream; killed when dropped.
 pub(crate) struct Gateway {
     pub(crate) place: Place,
@@ -106,6 +109,17 @@ impl Gateway {
     /// Its standard output so far.
     pub(crate) fn out(&self) -> String {
         self.running.out()
+    }
+
+    /// Waits until it has said these words: what it writes comes a moment after what it does.
+    pub(crate) fn hear(&self, words: &str) {
+        self.hear_times(words, 1);
+    }
+
+    /// The same for as many times at least.
+    pub(crate) fn hear_times(&self, words: &str, times: usize) {
+        let heard = || (self.said().matches(words).count() >= times).then_some(());
+        assert!(wait_until(HEAR, heard).is_some(), "not {times} times {words:?}: {}", self.said());
     }
 
     /// A line of `/proc/PID/status` in KiB, such as `VmHWM`.
