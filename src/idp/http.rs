@@ -126,6 +126,11 @@ impl Refused {
         Self { retry_after: Some(wait), ..refused }
     }
 
+    /// Too many requests, however good.
+    pub(super) fn too_often(wait: Duration) -> Self {
+        Self { description: "Too many requests. Try again later.".into(), ..Self::too_many(wait) }
+    }
+
     /// It cannot be told now.
     pub(super) fn unavailable() -> Self {
         let refused = Self::new(

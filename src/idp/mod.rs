@@ -49,11 +49,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::cache::Cache;
 use crate::gate::Unavailable;
-use crate::limits::{Limits, SignInBudgets, SignInSettings};
+use crate::limits::{Limits, RegistrationBudgets, SignInBudgets, SignInSettings};
 use crate::model::{AppSecret, ClientId, KeyPurpose, Requester, Subject, Timestamp};
 use crate::oauth::Authority;
 use crate::replica::{Actor, Replica, WriteQueue};
@@ -74,6 +74,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct Provider {
     authority: Arc<Authority>,
     sign_ins: SignInBudgets,
+    registrations: RegistrationBudgets,
+    /// One secret of a new client is hashed at a time.
+    registering: Semaphore,
     keyring: Keyring,
     seal: OnceLock<Seal>,
     /// By client and stored hash: a secret that was rotated is another one.
@@ -91,6 +94,8 @@ impl Provider {
         Arc::new(Self {
             authority,
             sign_ins: SignInBudgets::new(SignInSettings::default()),
+            registrations: RegistrationBudgets::default(),
+            registering: Semaphore::new(1),
             keyring: Keyring::new(),
             seal: OnceLock::new(),
             secrets: Cache::new(PROVED),
