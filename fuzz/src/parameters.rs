@@ -20,11 +20,10 @@ pub fn check(data: &[u8]) {
 
 fn check_form(data: &[u8]) {
     let Ok(form) = Parameters::from_form(data) else { return };
-    let text = std::str::from_utf8(data).expect("what is no text is refused");
     let mut seen = HashMap::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decoded(name), decoded(value));
+    for pair in data.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+        let mut parts = pair.splitn(2, |&byte| byte == b'=').map(decoded);
+        let (name, value) = (parts.next().unwrap(), parts.next().unwrap_or_default());
         assert!(seen.insert(name, value).is_none(), "a name stands twice");
     }
     for (name, value) in seen {
@@ -60,14 +59,17 @@ fn check_basic(data: &[u8]) {
     }
 }
 
-/// WHATWG URL section 5.1 for what has no broken escapes.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().replace('+', " ").into_bytes();
+/// WHATWG URL section 5.1 for what has no broken escapes. An escape may complete a character whose first bytes
+/// stand there as they are.
+fn decoded(text: &[u8]) -> String {
+    let mut parts = text.split(|&byte| byte == b'%');
+    let plain =
+        |part: &[u8]| part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect::<Vec<u8>>();
+    let mut bytes = plain(parts.next().unwrap_or_default());
     for part in parts {
         let (digits, rest) = part.split_at(2);
-        bytes.push(u8::from_str_radix(digits, 16).unwrap());
-        bytes.extend(rest.replace('+', " ").into_bytes());
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap());
+        bytes.extend(plain(rest));
     }
     String::from_utf8(bytes).unwrap()
 }
