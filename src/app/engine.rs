@@ -90,9 +90,9 @@ impl EngineBuilder {
             merchants: idp.clone().map(|idp| idp as Arc<dyn Merchants>),
         };
         let (router, paths) = oauth::router(&self.authority, limits, settings);
-        let local = Local::new(router, paths);
+        let local = Local::new(router, paths, config.routes.case());
         Ok(match idp {
-            Some(idp) => local.and(idp.router(), idp.settings().paths(), []),
+            Some(idp) => local.and(idp.router(), idp.settings().paths()),
             None => local,
         })
     }

@@ -81,10 +81,10 @@ pub(super) async fn build(
     let proof_key = ProofKey::random()?;
     let hasher = Arc::new(Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?);
     hasher.observe(metrics.hashers.secrets());
-    let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
     let passwords = Hasher::start(config.hasher.threads, config.hasher.queue, proof_key.clone())?;
     passwords.observe(metrics.hashers.passwords());
-    let provider = Provider::new(Arc::clone(&authority), passwords);
+    let authority = Arc::new(Authority::new(&replica, &hasher, passwords, proof_key.clone()));
+    let provider = Provider::new(Arc::clone(&authority));
     let (conf, no_authorities) = server_conf(&config)?;
     let conf = Arc::new(conf);
     let places = Places::new(

@@ -46,6 +46,7 @@ reasons! {
     Reason::RepeatedTokenHeader => Reason::RepeatedTokenHeader,
     Reason::CustomerToken => Reason::CustomerToken,
     Reason::TokenOfEndedSecret => Reason::TokenOfEndedSecret,
+    Reason::TokenOfOtherShop => Reason::TokenOfOtherShop,
     Reason::KindNotAccepted(_) => Reason::KindNotAccepted(Kind::ALL.into_iter().collect()),
     Reason::RepeatedClientId => Reason::RepeatedClientId,
     Reason::RepeatedSecret => Reason::RepeatedSecret,

@@ -92,7 +92,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "METHOD", value_parser = token_auth)]
     token_auth: Option<TokenAuth>,
     /// Where the browser may be sent with an authorization code; compared byte for byte; may be repeated
-    #[arg(long = "redirect-uri", value_name = "URI")]
+    #[arg(long = "redirect-uri", value_name = "URI", num_args = 1..)]
     redirect_uris: Vec<String>,
 }
 

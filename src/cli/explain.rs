@@ -60,7 +60,7 @@ impl Arguments {
         let replica = Replica::open(&config.replica.path, options).map_err(Failure::failed)?;
         let proof_key = ProofKey::random().map_err(Failure::failed)?;
         let hasher = Hasher::start(1, 1, proof_key.clone()).map_err(Failure::failed)?;
-        let own: Vec<(Box<str>, &'static str)> = endpoints(&config);
+        let own = endpoints(&config);
         let upstreams: Vec<String> =
             config.upstreams.iter().map(|upstream| upstream.name.to_string()).collect();
         let gate = app::gate(config, proof_key);
@@ -77,9 +77,11 @@ impl Arguments {
             Ok(head) => head,
             Err(reason) => return print(output, refused(&reason, telling, None)),
         };
-        if let Some((path, platform)) = own.iter().find(|(path, _)| **path == *head.target.path()) {
-            let step = format!("{path} belongs to a {platform} token endpoint, which answers itself");
-            return print(output, answered_here(step, head.target.path()));
+        let case = gate.settings().routes.case();
+        let asked = case.literal(head.target.path());
+        if let Some((path, whose)) = own.iter().find(|(path, _)| case.literal(path) == asked) {
+            let step = format!("{path} belongs to {whose}, which answers itself");
+            return print(output, answered_here(step, path));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
         for _ in 0..2 {
@@ -132,13 +134,17 @@ impl Arguments {
 }
 
 /// The paths that the gateway answers itself, with whose they are.
-fn endpoints(config: &Config) -> Vec<(Box<str>, &'static str)> {
-    let of_endpoints = config
-        .token_endpoints
-        .iter()
-        .flat_map(|endpoint| endpoint.paths().into_iter().map(|path| (path, endpoint.platform.name())));
-    let of_customers = config.customer_tokens.iter().map(|tokens| (tokens.path.clone(), "customer"));
-    of_endpoints.chain(of_customers).collect()
+fn endpoints(config: &Config) -> Vec<(Box<str>, String)> {
+    let mut all = Vec::new();
+    for endpoint in &config.token_endpoints {
+        let whose = format!("a {} token endpoint", endpoint.platform.name());
+        all.extend(endpoint.paths().into_iter().map(|path| (path, whose.clone())));
+    }
+    let customers = config.customer_tokens.iter();
+    all.extend(customers.map(|tokens| (tokens.path.clone(), "a customer token endpoint".to_owned())));
+    let provider = config.idp.iter().flat_map(crate::idp::Settings::paths);
+    all.extend(provider.map(|path| (path, "the identity provider".to_owned())));
+    all
 }
 
 fn answered_here(step: String, path: &str) -> Explanation {

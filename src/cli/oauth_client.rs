@@ -54,10 +54,10 @@ pub(super) struct Add {
     #[arg(long)]
     name: String,
     /// Where people are sent back to, compared letter by letter; may be repeated
-    #[arg(long = "redirect-uri", value_name = "URI", required = true)]
+    #[arg(long = "redirect-uri", value_name = "URI", required = true, num_args = 1..)]
     redirect_uris: Vec<String>,
     /// Where people may be sent after they signed out; may be repeated
-    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI", num_args = 1..)]
     post_logout_redirect_uris: Vec<String>,
     /// It runs where it cannot keep a secret (a phone, a browser): it has none and must use PKCE
     #[arg(long)]

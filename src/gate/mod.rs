@@ -20,6 +20,7 @@ mod reason_table;
 mod refusal;
 mod route;
 mod scope_rule;
+mod shop;
 mod shopify_session;
 mod tenure;
 mod trail;
@@ -151,6 +152,7 @@ impl Gate {
                 trail.step(Step::Presented(presented.kind()));
                 let with = Circumstances {
                     headers: head.headers,
+                    host: head.host,
                     query: head.target.query(),
                     caller: head.caller,
                     directory,

@@ -85,6 +85,7 @@ reasons! {
     Self::ExpiredToken => InvalidToken "expired_token",
     Self::TokenWithoutInstallation => InvalidToken "token_without_installation",
     Self::TokenOfEndedSecret => InvalidToken "token_of_ended_secret",
+    Self::TokenOfOtherShop => InvalidToken "token_of_other_shop",
     Self::CustomerToken => InvalidToken "customer_token",
     Self::Session(SessionTokenError::Shape) => InvalidToken "session_shape",
     Self::Session(SessionTokenError::Encoding) => InvalidToken "session_encoding",

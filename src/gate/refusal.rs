@@ -134,6 +134,9 @@ pub enum Reason {
     /// The generation of the app's secret that the token was obtained with is rotated out.
     #[error("the secret that the token was obtained with has ended")]
     TokenOfEndedSecret,
+    /// The Host is the domain of another store than the token's (Shopify's routes).
+    #[error("the Host is the domain of another store than the token's")]
+    TokenOfOtherShop,
     /// The token's app does not exist, is disabled, or is no longer installed.
     #[error("the token's app is disabled or no longer installed")]
     TokenWithoutInstallation,
@@ -361,6 +364,7 @@ impl Reason {
             | Self::ExpiredToken
             | Self::TokenWithoutInstallation
             | Self::TokenOfEndedSecret
+            | Self::TokenOfOtherShop
             | Self::Session(_)
             | Self::SessionSignature
             | Self::SessionClaims => "Invalid or expired access token.",

@@ -220,7 +220,7 @@ impl RouteTable {
     }
 
     /// Whether case counts.
-    pub(super) fn case(&self) -> PathCase {
+    pub fn case(&self) -> PathCase {
         self.case
     }
 
@@ -247,6 +247,20 @@ impl RouteTable {
         match candidates.routes.iter().find(|&&index| serves(&self.routes[index], method)) {
             Some(&index) => Found::Route(index, &self.routes[index], captures),
             None => Found::MethodNotAllowed(&candidates.allow),
+        }
+    }
+}
+
+impl PathCase {
+    /// The spelling under which a path without captures is matched: lower-case unless case counts, and without
+    /// one slash at its end.
+    pub fn literal(self, path: &str) -> Cow<'_, str> {
+        let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+        match self {
+            Self::Insensitive if path.bytes().any(|b| b.is_ascii_uppercase()) => {
+                Cow::Owned(path.to_ascii_lowercase())
+            }
+            _ => Cow::Borrowed(path),
         }
     }
 }

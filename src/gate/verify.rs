@@ -12,7 +12,7 @@ use super::directory::{Directory, Unavailable};
 use super::refusal::Reason;
 use super::route::Kind;
 use super::trail::{Step, Trail};
-use super::{customer, shopify_session};
+use super::{customer, shop, shopify_session};
 use crate::model::{
     AccessToken, App, AppSecret, AppStatus, Installation, InstallationStatus, Platform, ProofKey, ScopeSet,
     Secret, SecretHash, SecretMatch, Store, StoreId, StoreStatus, Timestamp, TokenDigest,
@@ -99,6 +99,7 @@ impl From<Unavailable> for Unverified {
 /// What verification needs besides the credential.
 pub(super) struct Circumstances<'a, D> {
     pub headers: &'a HeaderMap,
+    pub host: &'a str,
     pub query: Option<&'a str>,
     pub caller: IpAddr,
     pub directory: &'a D,
@@ -119,11 +120,12 @@ pub(super) fn verify<D: Directory>(
             let verified = opaque(token, with, trail)?;
             match with.platform {
                 Platform::ElasticPath => customer::join(verified, with.customer_scopes, with),
+                Platform::Shopify => shop::check(verified, with),
                 _ => Ok(verified),
             }
         }
         Presented::Session(token) => match with.platform {
-            Platform::Shopify => shopify_session::verify(token, with, trail),
+            Platform::Shopify => shop::check(shopify_session::verify(token, with, trail)?, with),
             _ => session(token, with, trail),
         },
     }
@@ -332,6 +334,7 @@ mod tests {
         let (directory, proof_key) = (OneApp(Arc::new(app)), ProofKey::random().unwrap());
         let with = Circumstances {
             headers: &HeaderMap::new(),
+            host: "api.test",
             query: None,
             caller: IpAddr::from([127, 0, 0, 1]),
             directory: &directory,

@@ -13,7 +13,9 @@ use super::http::{Refused, uncached};
 use super::request::SCOPES;
 use super::{Event, Idp, actor};
 use crate::hasher::hash_client_secret;
-use crate::model::{ClientId, ClientType, RedirectUri, Requester, ScopeSet, Secret, UserKind};
+use crate::model::{
+    ClientId, ClientType, PasswordHash, RedirectUri, Requester, ScopeSet, Secret, Subject, UserKind,
+};
 use crate::replica::{NewOauthClient, WriteError};
 
 /// What a client may ask for unless more is said.
@@ -69,7 +71,7 @@ impl Idp {
         }
         let asked: Registration = serde_json::from_slice(body)
             .map_err(|error| Refused::request(format!("The client cannot be read: {error}.")))?;
-        let (new, secret) = made(&asked, session.user.subject).await?;
+        let (new, secret) = self.made(&asked, session.user.subject).await?;
         let (id, name) = (new.client_id.clone(), new.name.clone());
         let number = self.queue()?.add_oauth_client(new, actor(session.user.subject, caller)).await?;
         let number = number.map_err(|error| match error {
@@ -91,53 +93,63 @@ impl Idp {
     }
 }
 
-async fn made(
-    asked: &Registration,
-    owner: crate::model::Subject,
-) -> Result<(NewOauthClient, Option<Secret>), Refused> {
-    let client_type = match asked.client_type {
-        Type::Confidential => ClientType::Confidential,
-        Type::Public => ClientType::Public,
-    };
-    let uris = |uris: &[String]| -> Result<Vec<RedirectUri>, Refused> {
-        let parse = |uri: &String| RedirectUri::parse(uri, client_type);
-        uris.iter()
-            .map(parse)
-            .collect::<Result<_, _>>()
-            .map_err(|why| Refused::request(sentence(&why.to_string())))
-    };
-    let scopes = match &asked.allowed_scopes {
-        None => DEFAULT_SCOPES.to_owned(),
-        Some(Scopes::List(list)) => list.join(" "),
-        Some(Scopes::Text(text)) => text.clone(),
-    };
-    let scopes = ScopeSet::parse(&scopes).map_err(|why| Refused::request(sentence(&why.to_string())))?;
-    if let Some(unknown) = scopes.iter().find(|scope| !SCOPES.contains(scope)) {
-        return Err(Refused::request(format!("The scope {unknown} is not known here.")));
-    }
-    let (redirect_uris, logout_uris) = (uris(&asked.redirect_uris)?, uris(&asked.post_logout_redirect_uris)?);
-    let client_id = new_client_id().map_err(|_| Refused::unavailable())?;
-    let secret = match client_type {
-        ClientType::Public => None,
-        ClientType::Confidential => Some(Secret::generate("sx_os_").map_err(|_| Refused::unavailable())?),
-    };
-    let hash = match secret.clone() {
-        None => None,
-        Some(secret) => {
-            let hashed = tokio::task::spawn_blocking(move || hash_client_secret(&secret)).await;
-            Some(hashed.ok().and_then(Result::ok).ok_or_else(Refused::unavailable)?)
+impl Idp {
+    async fn made(
+        &self,
+        asked: &Registration,
+        owner: Subject,
+    ) -> Result<(NewOauthClient, Option<Secret>), Refused> {
+        let client_type = match asked.client_type {
+            Type::Confidential => ClientType::Confidential,
+            Type::Public => ClientType::Public,
+        };
+        let uris = |uris: &[String]| -> Result<Vec<RedirectUri>, Refused> {
+            let parse = |uri: &String| RedirectUri::parse(uri, client_type);
+            uris.iter()
+                .map(parse)
+                .collect::<Result<_, _>>()
+                .map_err(|why| Refused::request(sentence(&why.to_string())))
+        };
+        let scopes = match &asked.allowed_scopes {
+            None => DEFAULT_SCOPES.to_owned(),
+            Some(Scopes::List(list)) => list.join(" "),
+            Some(Scopes::Text(text)) => text.clone(),
+        };
+        let scopes = ScopeSet::parse(&scopes).map_err(|why| Refused::request(sentence(&why.to_string())))?;
+        if let Some(unknown) = scopes.iter().find(|scope| !SCOPES.contains(scope)) {
+            return Err(Refused::request(format!("The scope {unknown} is not known here.")));
         }
-    };
-    let new = NewOauthClient {
-        client_id,
-        name: asked.name.clone(),
-        secret_hash: hash,
-        redirect_uris,
-        logout_uris,
-        scopes,
-        owner: Some(owner),
-    };
-    Ok((new, secret))
+        let (redirect_uris, logout_uris) =
+            (uris(&asked.redirect_uris)?, uris(&asked.post_logout_redirect_uris)?);
+        let client_id = new_client_id().map_err(|_| Refused::unavailable())?;
+        let secret = match client_type {
+            ClientType::Public => None,
+            ClientType::Confidential => Some(Secret::generate("sx_os_").map_err(|_| Refused::unavailable())?),
+        };
+        let hash = match secret.clone() {
+            None => None,
+            Some(secret) => Some(self.hashed(owner, secret).await?),
+        };
+        let new = NewOauthClient {
+            client_id,
+            name: asked.name.clone(),
+            secret_hash: hash,
+            redirect_uris,
+            logout_uris,
+            scopes,
+            owner: Some(owner),
+        };
+        Ok((new, secret))
+    }
+
+    /// bcrypt takes a while, on a thread of its own: one at a time, and so often for one merchant.
+    async fn hashed(&self, owner: Subject, secret: Secret) -> Result<PasswordHash, Refused> {
+        self.provider.registrations.draw(owner).map_err(Refused::too_often)?;
+        let turn = self.provider.registering.acquire().await.map_err(|_| Refused::unavailable())?;
+        let hashed = tokio::task::spawn_blocking(move || hash_client_secret(&secret)).await;
+        drop(turn);
+        hashed.ok().and_then(Result::ok).ok_or_else(Refused::unavailable)
+    }
 }
 
 /// `sx_oc_` and 32 hexadecimal digits.

@@ -126,6 +126,11 @@ impl Refused {
         Self { retry_after: Some(wait), ..refused }
     }
 
+    /// Too many requests, however good.
+    pub(super) fn too_often(wait: Duration) -> Self {
+        Self { description: "Too many requests. Try again later.".into(), ..Self::too_many(wait) }
+    }
+
     /// It cannot be told now.
     pub(super) fn unavailable() -> Self {
         let refused = Self::new(
@@ -193,6 +198,9 @@ fn with_json(status: StatusCode, body: &Value) -> Response {
 
 /// The parameters of a body, by its type.
 pub(super) fn parameters(headers: &HeaderMap, body: &[u8]) -> Result<Parameters, Refused> {
+    if headers.get_all(CONTENT_TYPE).iter().count() > 1 {
+        return Err(Refused::request("Content-Type may be sent only once."));
+    }
     let given = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let media_type = given.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let read = if media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {

@@ -107,6 +107,11 @@ impl KeySet {
         json!({ "keys": keys })
     }
 
+    /// Whether there is a key that has started.
+    pub(super) fn can_sign(&self, now: Timestamp) -> bool {
+        self.keys.iter().any(|key| key.starts_at <= now)
+    }
+
     /// Signs claims as a JWT (RFC 7519); `None` when there is no key that has started.
     pub(super) fn sign(&self, claims: &Value, now: Timestamp) -> Option<String> {
         let key = self.keys.iter().find(|key| key.starts_at <= now)?;

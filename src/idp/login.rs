@@ -275,7 +275,7 @@ impl Idp {
             tried.push((None, None));
         }
         for (hash, user) in tried {
-            match self.provider.passwords.check_password(hash, password.clone()).await {
+            match self.provider.authority.passwords().check_password(hash, password.clone()).await {
                 Verdict::Saturated => return Ok(Checked::Saturated),
                 Verdict::Wrong => {}
                 Verdict::Proved => {

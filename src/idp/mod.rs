@@ -49,12 +49,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::cache::Cache;
 use crate::gate::Unavailable;
-use crate::hasher::Hasher;
-use crate::limits::{Limits, SignInBudgets, SignInSettings};
+use crate::limits::{Limits, RegistrationBudgets, SignInBudgets, SignInSettings};
 use crate::model::{AppSecret, ClientId, KeyPurpose, Requester, Subject, Timestamp};
 use crate::oauth::Authority;
 use crate::replica::{Actor, Replica, WriteQueue};
@@ -74,9 +73,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What outlives a configuration: who tried what, what was proved, the keys, and what has happened.
 pub struct Provider {
     authority: Arc<Authority>,
-    /// For passwords alone: a flood of sign-ins must not keep apps from having their secrets proved.
-    passwords: Hasher,
     sign_ins: SignInBudgets,
+    registrations: RegistrationBudgets,
+    /// One secret of a new client is hashed at a time.
+    registering: Semaphore,
     keyring: Keyring,
     seal: OnceLock<Seal>,
     /// By client and stored hash: a secret that was rotated is another one.
@@ -89,13 +89,13 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider on the records of this authority, without a configuration yet. `passwords` are workers of
-    /// its own.
-    pub fn new(authority: Arc<Authority>, passwords: Hasher) -> Arc<Self> {
+    /// A provider on the records of this authority, without a configuration yet.
+    pub fn new(authority: Arc<Authority>) -> Arc<Self> {
         Arc::new(Self {
             authority,
-            passwords,
             sign_ins: SignInBudgets::new(SignInSettings::default()),
+            registrations: RegistrationBudgets::default(),
+            registering: Semaphore::new(1),
             keyring: Keyring::new(),
             seal: OnceLock::new(),
             secrets: Cache::new(PROVED),

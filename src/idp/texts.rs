@@ -143,7 +143,7 @@ pub(super) const ENGLISH: Texts = Texts {
     apps_intro: "These apps know you by your {brand} account.",
     apps_none: "You have not signed in to any app with this account.",
     since: "Since",
-    for_store: "For the store",
+    for_store: "For {name}.",
     knows: "It sees:",
     withdraw: "Withdraw access",
     withdraw_from: "from {app}",

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::http::{Refused, Told, parameters, request_id, uncached};
+use super::keys::KeySet;
 use super::{Event, Idp};
 use crate::model::{Grant, OauthClient, Requester, ScopeSet, Secret, Timestamp, TokenDigest};
 use crate::replica::{Exchanged, NewIdentityPair, PresentedCode};
@@ -64,9 +65,14 @@ impl Idp {
     ) -> Result<Response, Refused> {
         let parameters = parameters(headers, body)?;
         let client = self.authenticate(headers, &parameters, caller).await?;
+        // Before anything is used up: what could not be signed would be lost.
+        let keys = || {
+            let keys = self.keys().ok().filter(|keys| keys.can_sign(Timestamp::now()));
+            keys.ok_or_else(Refused::unavailable)
+        };
         match parameters.get("grant_type") {
-            Some("authorization_code") => self.redeem(&parameters, &client, caller).await,
-            Some("refresh_token") => self.refresh(&parameters, &client, caller).await,
+            Some("authorization_code") => self.redeem(&*keys()?, &parameters, &client, caller).await,
+            Some("refresh_token") => self.refresh(&*keys()?, &parameters, &client, caller).await,
             Some(_) => Err(Refused::grant_type()),
             None => Err(Refused::request("grant_type is missing.")),
         }
@@ -74,6 +80,7 @@ impl Idp {
 
     async fn redeem(
         &self,
+        keys: &KeySet,
         parameters: &Parameters,
         client: &OauthClient,
         caller: &Requester,
@@ -97,7 +104,7 @@ impl Idp {
             Exchanged::Issued(grant) => {
                 self.note(Event::TokensIssued, caller, Some(grant.subject), Some(&client.client_id));
                 let nonce = grant.nonce.clone();
-                self.issued(&pair, &grant, nonce.as_deref(), now)
+                self.issued(keys, &pair, &grant, nonce.as_deref(), now)
             }
             other => Err(self.refused(&other, Event::CodeReused, client, caller)),
         }
@@ -105,6 +112,7 @@ impl Idp {
 
     async fn refresh(
         &self,
+        keys: &KeySet,
         parameters: &Parameters,
         client: &OauthClient,
         caller: &Requester,
@@ -124,7 +132,7 @@ impl Idp {
                 let who = Some(grant.subject);
                 self.note(Event::TokensRefreshed, caller, who, Some(&client.client_id));
                 // A nonce belongs to the request that it came with (OpenID Connect Core section 12.2).
-                self.issued(&pair, &grant, None, now)
+                self.issued(keys, &pair, &grant, None, now)
             }
             other => Err(self.refused(&other, Event::RefreshTokenReused, client, caller)),
         }
@@ -155,6 +163,7 @@ impl Idp {
     /// The answer of RFC 6749 section 5.1.
     fn issued(
         &self,
+        keys: &KeySet,
         pair: &Pair,
         grant: &Grant,
         nonce: Option<&str>,
@@ -168,7 +177,6 @@ impl Idp {
             "scope": grant.scopes.as_str(),
         });
         if grant.scopes.contains("openid") {
-            let keys = self.keys().map_err(|_| Refused::unavailable())?;
             let claims = self.id_token(pair, grant, nonce, now);
             body["id_token"] = json!(keys.sign(&claims, now).ok_or_else(Refused::unavailable)?);
         }

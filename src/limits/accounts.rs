@@ -30,6 +30,14 @@ impl<K: Clone + Eq + Hash> Accounts<K> {
     }
 }
 
+/// What one party often commands as a whole: an IPv4 /24, an IPv6 /48 (RFC 6177 section 2).
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4((u32::from(address) & !0xff).into()),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & (u128::MAX << 80)).into()),
+    }
+}
+
 /// What counts as one address: an IPv6 caller commands a whole /64 (RFC 6177).
 pub(super) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

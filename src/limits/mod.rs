@@ -11,6 +11,7 @@ mod failures;
 mod places;
 mod quota;
 mod rates;
+mod registrations;
 mod shared;
 mod sign_ins;
 
@@ -20,6 +21,7 @@ pub use failures::{FailureBudgets, FailureSettings, ProofFee};
 pub use places::{Place, Places};
 pub use quota::Quota;
 pub use rates::{Caller, Draw, RateLimits, RateSettings, RouteRate};
+pub use registrations::RegistrationBudgets;
 pub use shared::{SharedUrl, SharedUrlError};
 pub use sign_ins::{Attempt, SignInBudgets, SignInSettings};
 

@@ -2,15 +2,15 @@
 //!
 //! Guessing one account from many addresses and many accounts from one address are both slow, and neither
 //! keeps the owner out: a browser in which they signed in before has a budget of its own, and an
-//! address that has not failed lately is heard even when the account's budget is used up. Who succeeds
-//! pays nothing.
+//! address that has not failed lately is heard even when the account's budget is used up. Networks in
+//! which somebody commands many addresses are heard as one then. Who succeeds pays nothing.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::accounts::{Accounts, block};
+use super::accounts::{Accounts, block, network};
 use super::bucket::{Bucket, Rate};
 use crate::model::TokenDigest;
 
@@ -26,6 +26,9 @@ pub struct SignInSettings {
     pub per_account: Rate,
     /// Of one browser that was signed in to the account before.
     pub per_device: Rate,
+    /// Of one network (an IPv4 /24, an IPv6 /48) on one account whose budget is used up, over its addresses that
+    /// have not failed lately.
+    pub per_network: Rate,
 }
 
 impl Default for SignInSettings {
@@ -34,6 +37,7 @@ impl Default for SignInSettings {
             per_address: Rate { burst: 30, per_second: 1.0 / 60.0 },
             per_account: Rate { burst: 10, per_second: 1.0 / 60.0 },
             per_device: Rate { burst: 10, per_second: 1.0 / 60.0 },
+            per_network: Rate { burst: 5, per_second: 1.0 / 60.0 },
         }
     }
 }
@@ -45,6 +49,7 @@ pub struct SignInBudgets {
     addresses: Accounts<IpAddr>,
     accounts: Accounts<TokenDigest>,
     devices: Accounts<TokenDigest>,
+    networks: Accounts<(TokenDigest, IpAddr)>,
 }
 
 /// What was taken for an attempt, given back when it succeeds.
@@ -61,6 +66,7 @@ impl SignInBudgets {
             addresses: Accounts::new(ACCOUNTS),
             accounts: Accounts::new(ACCOUNTS),
             devices: Accounts::new(ACCOUNTS),
+            networks: Accounts::new(ACCOUNTS),
         }
     }
 
@@ -78,26 +84,31 @@ impl SignInBudgets {
         now: Instant,
     ) -> Result<Attempt, Duration> {
         let now = now.saturating_duration_since(self.began);
-        let SignInSettings { per_address, per_account, per_device } = self.settings;
+        let SignInSettings { per_address, per_account, per_device, per_network } = self.settings;
         if let Some(device) = device {
             let bucket = self.devices.of(device);
             if bucket.take(per_device, 1, now).is_ok() {
                 return Ok(Attempt(vec![(bucket, per_device)]));
             }
         }
-        let address = self.addresses.of(&block(address));
-        let never_failed = address.is_full(now);
-        address.take(per_address, 1, now)?;
-        let mut attempt = Attempt(vec![(address, per_address)]);
-        let account = self.accounts.of(account);
-        match account.take(per_account, 1, now) {
-            Ok(()) => attempt.0.push((account, per_account)),
-            Err(_) if never_failed => {}
-            Err(wait) => {
-                attempt.refund();
-                return Err(wait);
+        let own = self.addresses.of(&block(address));
+        let never_failed = own.is_full(now);
+        own.take(per_address, 1, now)?;
+        let mut attempt = Attempt(vec![(own, per_address)]);
+        let bucket = self.accounts.of(account);
+        let spent = match bucket.take(per_account, 1, now) {
+            Ok(()) => {
+                attempt.0.push((bucket, per_account));
+                return Ok(attempt);
             }
+            Err(wait) => wait,
+        };
+        let network = self.networks.of(&(*account, network(address)));
+        if !never_failed || network.take(per_network, 1, now).is_err() {
+            attempt.refund();
+            return Err(spent);
         }
+        attempt.0.push((network, per_network));
         Ok(attempt)
     }
 }
@@ -173,6 +184,27 @@ mod tests {
         let shared = address("198.51.100.0");
         let own = budgets.attempt(shared, &key("rahim"), Some(&key("their browser")), now);
         own.expect("a browser that was signed in before").refund();
+    }
+
+    #[test]
+    fn many_addresses_of_one_network_are_heard_as_one() {
+        let (budgets, now) = (budgets(), Instant::now());
+        for stranger in 0..10 {
+            let _kept = budgets.attempt(address(&format!("198.51.100.{stranger}")), &key("rahim"), None, now);
+        }
+        let guesses = |addresses: &mut dyn Iterator<Item = String>, at: Instant| {
+            let heard = |text: String| budgets.attempt(address(&text), &key("rahim"), None, at).is_ok();
+            addresses.filter(|text| heard(text.clone())).count()
+        };
+        assert_eq!(guesses(&mut (0..200).map(|n| format!("203.0.113.{n}")), now), 5);
+        assert_eq!(guesses(&mut (0..2000).map(|n| format!("2001:db8:1:{n:x}::1")), now), 5);
+        assert_eq!(guesses(&mut (0..2000).map(|n| format!("2001:db8:2:{n:x}::1")), now), 5);
+        let later = now + Duration::from_secs(61);
+        let again = guesses(&mut (2000..4000).map(|n| format!("2001:db8:1:{n:x}::1")), later);
+        assert_eq!(again, 2, "one a minute, and one of the account's own");
+        budgets.attempt(address("2001:db8:3::1"), &key("rahim"), None, now).expect("the owner's").refund();
+        let other = budgets.attempt(address("203.0.113.7"), &key("karim"), None, later);
+        other.expect("another account").refund();
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Consent {
     pub client_site: String,
     /// The store that a merchant chose.
     pub store: Option<StoreId>,
+    /// Its name; empty where it has none.
+    pub store_name: String,
     /// What it may know.
     pub scopes: ScopeSet,
     /// When.

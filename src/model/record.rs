@@ -18,6 +18,8 @@ use super::{
 pub struct Store {
     /// Its number.
     pub store_id: StoreId,
+    /// The name under which it is reached, in lower case, where it has one.
+    pub domain: Option<Box<str>>,
     /// Whether requests may act on it.
     pub status: StoreStatus,
     /// The store header of the upstream request.

@@ -130,7 +130,7 @@ impl Customers {
         let user = user.filter(|user| user.status == UserStatus::Active);
         let hash = user.as_ref().map(|user| user.password.clone());
         let password = Secret::new(data.password.to_string());
-        match self.authority.hasher.check_password(hash, password).await {
+        match self.authority.passwords.check_password(hash, password).await {
             Verdict::Proved => {}
             Verdict::Wrong => return Err(Failure::Login),
             Verdict::Saturated => return Err(Failure::Saturated),

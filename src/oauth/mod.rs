@@ -110,18 +110,22 @@ pub struct Authority {
     replica: Arc<Replica>,
     queue: OnceLock<WriteQueue>,
     hasher: Arc<Hasher>,
+    /// For people's passwords alone: a flood of sign-ins must not keep apps from having their secrets proved.
+    passwords: Hasher,
     proof_key: ProofKey,
     /// Who asked how often; it outlives a configuration.
     accounts: ClientAccounts,
 }
 
 impl Authority {
-    /// With these records and bcrypt workers; `proof_key` is that of the workers.
-    pub fn new(replica: &Arc<Replica>, hasher: &Arc<Hasher>, proof_key: ProofKey) -> Self {
+    /// With these records and bcrypt workers, for the secrets of apps and for `passwords`; `proof_key` is that of
+    /// the workers.
+    pub fn new(replica: &Arc<Replica>, hasher: &Arc<Hasher>, passwords: Hasher, proof_key: ProofKey) -> Self {
         Self {
             replica: Arc::clone(replica),
             queue: OnceLock::new(),
             hasher: Arc::clone(hasher),
+            passwords,
             proof_key,
             accounts: ClientAccounts::default(),
         }
@@ -148,9 +152,14 @@ impl Authority {
         &self.replica
     }
 
-    /// The bcrypt workers.
+    /// The bcrypt workers for the secrets of apps and clients.
     pub(crate) fn hasher(&self) -> &Hasher {
         &self.hasher
+    }
+
+    /// Those for the passwords of people.
+    pub(crate) fn passwords(&self) -> &Hasher {
+        &self.passwords
     }
 
     /// Under which secrets that were proved are remembered.

@@ -10,8 +10,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use foldhash::HashSet;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use foldhash::HashMap;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -20,6 +23,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::answer::{self, Rest};
+use crate::gate::PathCase;
 use crate::model::{Remark, Requester};
 
 /// The largest body that is read, in bytes.
@@ -35,36 +39,35 @@ const TO_RECEIVE: Duration = Duration::from_secs(10);
 const TO_ANSWER: Duration = Duration::from_secs(15);
 
 /// The router and the paths that are its.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Local {
     router: Router,
-    paths: HashSet<Box<str>>,
-    prefixes: Vec<Box<str>>,
+    /// By the spelling under which requests are matched: the paths as the router has them.
+    paths: HashMap<Box<str>, Box<str>>,
+    case: PathCase,
 }
 
 impl Local {
-    /// Serves `router` at exactly these paths, in normal form.
-    pub fn new(router: Router, paths: impl IntoIterator<Item = Box<str>>) -> Self {
-        Self { router, paths: paths.into_iter().collect(), prefixes: Vec::new() }
+    /// Serves `router` at these paths, in normal form; they are matched as the literal parts of routes are, so
+    /// that no other spelling reaches a wide route behind them.
+    pub fn new(router: Router, paths: impl IntoIterator<Item = Box<str>>, case: PathCase) -> Self {
+        Self { router: Router::new(), paths: HashMap::default(), case }.and(router, paths)
     }
 
-    /// Serves another router's paths and everything below its prefixes as well; a prefix ends in a slash.
-    pub fn and(
-        mut self,
-        router: Router,
-        paths: impl IntoIterator<Item = Box<str>>,
-        prefixes: impl IntoIterator<Item = Box<str>>,
-    ) -> Self {
+    /// Serves another router's paths as well.
+    pub fn and(mut self, router: Router, paths: impl IntoIterator<Item = Box<str>>) -> Self {
         self.router = self.router.merge(router);
-        self.paths.extend(paths);
-        self.prefixes.extend(prefixes);
+        let case = self.case;
+        self.paths.extend(paths.into_iter().map(|path| (case.literal(&path).into(), path)));
         self
     }
 
-    /// Whether a path in normal form is served here.
-    pub(super) fn serves(&self, path: &str) -> bool {
-        (!self.paths.is_empty() && self.paths.contains(path))
-            || self.prefixes.iter().any(|prefix| path.starts_with(&**prefix))
+    /// The path of ours that a path in normal form stands for.
+    pub(super) fn find(&self, path: &str) -> Option<&str> {
+        if self.paths.is_empty() {
+            return None;
+        }
+        self.paths.get(&*self.case.literal(path)).map(|path| &**path)
     }
 
     /// Answers the request. Gives what the handler tells the log, if it was reached.
@@ -176,7 +179,7 @@ async fn send(
     let (mut parts, body) = response.into_parts();
     let remark = parts.extensions.remove::<Remark>();
     let body = axum::body::to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
-    let mut head = ResponseHeader::build(parts.status, Some(parts.headers.len() + 2))?;
+    let mut head = ResponseHeader::build(parts.status, Some(parts.headers.len() + 3))?;
     for (name, value) in &parts.headers {
         if name != CONTENT_LENGTH {
             head.append_header(name.clone(), value.clone())?;
@@ -186,6 +189,7 @@ async fn send(
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     }
     head.insert_header(answer::X_REQUEST_ID, request_id.clone())?;
+    head.insert_header(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
     let bodiless = session.req_header().method == Method::HEAD || body.is_empty();
     answer::write(session, head, (!bodiless).then_some(body), rest).await?;
     Ok(remark)

@@ -114,8 +114,10 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
                 Err(_) => return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte)),
             }
         }
-        if context.engine.local.serves(head.target.path()) {
-            let Ok(target) = head.target.path_and_query().parse() else {
+        if let Some(path) = context.engine.local.find(head.target.path()) {
+            let target =
+                head.target.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+            let Ok(target) = target.parse() else {
                 return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte));
             };
             let requester = requester(session, &head, context);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::reader::Replica;
-use super::write::{WriteError, Writer};
+use super::write::{Family, WriteError, Writer};
 use crate::model::{Timestamp, TokenDigest};
 
 /// How often the uses of secrets are recorded.
@@ -90,14 +90,26 @@ pub(super) fn tidy(replica: &Replica, now: Timestamp) -> Result<Walked, WriteErr
     Ok(if swept == 0 { Walked::All } else { Walked::Part })
 }
 
-/// A walk over all tokens, in the order of the table.
+/// A walk over all tokens and grants, in the order of their tables.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// Held from the first step to the last, so that a step prepares nothing.
     writer: Option<Writer>,
-    from: Option<TokenDigest>,
-    /// Whether the access tokens are done, and the rest is looked at.
-    is_at_rest: bool,
+    stage: Stage,
+}
+
+/// What comes next, and after which row.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    AccessTokens(Option<TokenDigest>),
+    Timed,
+    Grants(Family, Option<i64>),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::AccessTokens(None)
+    }
 }
 
 /// How far a walk came.
@@ -110,21 +122,33 @@ pub(super) enum Walked {
 }
 
 impl Walk {
-    /// Removes those of the next tokens that expired an hour before `now` or earlier; at the end also
-    /// customer tokens, codes, refresh tokens and the grants that none is left of, and sessions. After an error
-    /// the walk goes on where it was.
+    /// Removes those of the next tokens that expired an hour before `now` or earlier; after them
+    /// customer tokens, codes, refresh tokens and sessions, and then the grants that none of these is left of.
+    /// After an error the walk goes on where it was.
     pub(super) fn step(&mut self, replica: &Replica, now: Timestamp) -> Result<Walked, WriteError> {
         // Taken: after an error or the end the file may be another one the next time.
         let mut writer = self.writer.take().map_or_else(|| replica.keeper(), Ok)?;
         let before = now.plus(-KEPT_EXPIRED);
-        if self.is_at_rest {
-            if writer.sweep_grants(STEP, before)? + writer.sweep_identity(STEP, before)? == 0 {
-                self.is_at_rest = false;
-                return Ok(Walked::All);
+        let next = match self.stage {
+            Stage::AccessTokens(from) => match writer.sweep_expired(from, STEP, before)?.next {
+                Some(last) => Some(Stage::AccessTokens(Some(last))),
+                None => Some(Stage::Timed),
+            },
+            Stage::Timed => match writer.sweep_timed(STEP, before)? {
+                0 => Some(Stage::Grants(Family::App, None)),
+                _ => Some(Stage::Timed),
+            },
+            Stage::Grants(family, from) => {
+                match (writer.sweep_families(family, from, STEP, before)?.next, family) {
+                    (Some(last), family) => Some(Stage::Grants(family, Some(last))),
+                    (None, Family::App) => Some(Stage::Grants(Family::Identity, None)),
+                    (None, Family::Identity) => None,
+                }
             }
-        } else {
-            self.from = writer.sweep_expired(self.from, STEP, before)?.next;
-            self.is_at_rest = self.from.is_none();
+        };
+        self.stage = next.unwrap_or_default();
+        if next.is_none() {
+            return Ok(Walked::All);
         }
         self.writer = Some(writer);
         Ok(Walked::Part)

@@ -89,8 +89,10 @@ impl Replica {
     pub fn all_consents(&self, subject: Subject) -> Result<Vec<Consent>, Unavailable> {
         self.look_up(|conn| {
             let mut statement = conn.prepare_cached(
-                "SELECT c.client_id, c.name, c.redirect_uris, s.store_id, s.scopes, s.given_at
+                "SELECT c.client_id, c.name, c.redirect_uris, s.store_id, s.scopes, s.given_at,
+                    coalesce(o.name, '')
                  FROM consents s JOIN oauth_clients c ON c.client_number = s.client_number
+                    LEFT JOIN stores o ON o.store_id = s.store_id
                  WHERE s.kind = ?1 AND s.number = ?2 ORDER BY c.name, c.client_number, s.store_id LIMIT ?3",
             )?;
             let mut rows =
@@ -103,6 +105,7 @@ impl Replica {
                     client_name: row.get(1)?,
                     client_site: uris.first().map(RedirectUri::site).unwrap_or_default(),
                     store: store(row.get(3)?),
+                    store_name: row.get(6)?,
                     scopes: scopes(row, 4, "consents")?,
                     given_at: Timestamp(row.get(5)?),
                 });

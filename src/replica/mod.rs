@@ -59,11 +59,11 @@ pub use seal::KeyError;
 pub use wake::{NotEnforced, admin_listeners};
 pub use watch::Watch;
 pub use write::{
-    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, Exchanged,
+    AppDetail, AppInstallation, AppSummary, Claim, Committed, CreatedApp, CreatedOperator, Exchanged, Family,
     InstallationFilter, InstallationSummary, IssuedToken, NewApp, NewIdentityGrant, NewIdentityPair,
     NewOauthClient, NewUser, OauthClientSummary, OperatorSummary, Page, Prefixes, PresentedCode, Revocation,
-    SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, TokenSummary, UserStore, UserSummary,
-    WriteError, Writer,
+    SecretDetail, SecretKind, SessionClaims, StoreSummary, Swept, SweptFamilies, TokenSummary, UserStore,
+    UserSummary, WriteError, Writer,
 };
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 /// The newest generations win when a foreign writer left more than a rotation ever does.
-const STORE: &str = "SELECT store_id, status FROM stores WHERE store_id = ?1";
+const STORE: &str = "SELECT store_id, status, domain FROM stores WHERE store_id = ?1";
 const APP: &str = "SELECT a.app_id, a.client_id, a.status, a.session_signing_key, a.allow_ips,
         s.generation, s.hash, s.expires_at, a.organization, a.token_auth, a.redirect_uris
     FROM apps a LEFT JOIN app_secrets s ON s.app_id = a.app_id
@@ -78,7 +78,8 @@ fn store_row(row: &Row<'_>) -> Result<Store, ReadError> {
         "suspended" => StoreStatus::Suspended,
         other => return Err(malformed("stores", "status")(other)),
     };
-    Ok(Store { store_id, status, header: store_id.header() })
+    let domain = optional_text(row, 2)?.map(Box::from);
+    Ok(Store { store_id, domain, status, header: store_id.header() })
 }
 
 /// The app with this client id, and its secrets.

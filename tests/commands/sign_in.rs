@@ -29,6 +29,10 @@ fn clients_are_made_listed_and_changed() {
     );
     assert_eq!(listed[0]["redirect_uris"], json!([URI]));
     assert_eq!(listed[1]["client_type"], "public");
+    let (one, two, three) = ("https://a.example/1", "https://a.example/2", "https://a.example/3");
+    let several = ["--redirect-uri", one, two, "--name", "Several", "--redirect-uri", three];
+    place.ok(&[&["oauth-client", "add"][..], &several].concat());
+    assert_eq!(place.json(&["oauth-client", "list"])[2]["redirect_uris"], json!([one, two, three]));
     place.ok(&["oauth-client", "enable", id]);
     let text = place.ok(&["oauth-client", "list"]);
     assert!(text.contains(id) && text.contains("enabled") && text.contains(URI), "{text}");

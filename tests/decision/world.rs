@@ -213,7 +213,10 @@ impl Records {
         for spec in &platform.stores {
             let store_id = StoreId::new(spec.id).unwrap();
             let status = if spec.suspended { StoreStatus::Suspended } else { StoreStatus::Active };
-            records.stores.insert(spec.id, Arc::new(Store { store_id, status, header: store_id.header() }));
+            records.stores.insert(
+                spec.id,
+                Arc::new(Store { store_id, domain: None, status, header: store_id.header() }),
+            );
         }
         for spec in &platform.tokens {
             let token = AccessToken {

@@ -41,6 +41,34 @@ async fn a_merchant_registers_a_client_that_works() {
     assert_eq!((&data["client_type"], &data["client_secret"]), (&json!("public"), &json!(null)));
 }
 
+/// A secret costs a bcrypt computation before it is known whether the client can be registered.
+#[tokio::test]
+async fn nobody_keeps_the_machine_busy_with_registrations() {
+    let stage = Stage::new().await;
+    let merchant = cookie(&stage, "fatema@example.com").await;
+    let in_vain = json!({"name": "a", "redirect_uris": []});
+    let headers = [("cookie", merchant.as_str())];
+    let mut answers = Vec::new();
+    while answers.len() < 70 {
+        let answer = stage.post_json(CLIENTS, &headers, &in_vain).await;
+        answers.push(answer.error().1);
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+            break;
+        }
+    }
+    let (last, before) = answers.split_last().unwrap();
+    assert_eq!(last, "rate_limit_exceeded");
+    assert!((60..=65).contains(&before.len()), "{}", before.len());
+    assert!(before.iter().all(|error| error == "invalid_request"), "{before:?}");
+    let public = json!({"name": "a", "redirect_uris": ["https://my.example/cb"], "client_type": "public"});
+    assert_eq!(
+        stage.post_json(CLIENTS, &headers, &public).await.status,
+        200,
+        "what costs nothing still works"
+    );
+}
+
 #[tokio::test]
 async fn everything_else_is_refused() {
     let stage = Stage::new().await;

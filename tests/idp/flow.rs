@@ -132,6 +132,8 @@ async fn a_merchant_of_several_stores_chooses() {
         told,
         serde_json::json!({"sub": "merchant:7", "store_id": 23, "store_name": "Padma Tea", "role": "staff"})
     );
+    let apps = browser.open("/api/oauth/apps").await;
+    assert!(apps.body.contains("For Padma Tea.") && !apps.body.contains("Nakshi Home"), "{apps:?}");
     // Remembered for that store alone.
     let at_once = browser.open(&authorize("openid store", &[("store_id", "23")])).await;
     assert!(at_once.parameter("code").is_some(), "{at_once:?}");

@@ -13,4 +13,5 @@ mod logout;
 mod sessions;
 mod stage;
 mod token;
+mod unavailable;
 mod userinfo;

@@ -158,9 +158,9 @@ impl Stage {
             rates: RateLimits::start(rates, None, || {}).await,
         };
         let hasher = Arc::new(Hasher::start(2, 64, proof_key.clone()).unwrap());
-        let authority = Arc::new(Authority::new(&replica, &hasher, proof_key.clone()));
-        let passwords = Hasher::start(2, 64, proof_key).unwrap();
-        let provider = Provider::new(Arc::clone(&authority), passwords);
+        let passwords = Hasher::start(2, 64, proof_key.clone()).unwrap();
+        let authority = Arc::new(Authority::new(&replica, &hasher, passwords, proof_key));
+        let provider = Provider::new(Arc::clone(&authority));
         let limits = Arc::new(limits);
         let idp = Arc::new(Idp::open(&provider, &limits, settings).unwrap());
         tokio::spawn(provider.look_after());

@@ -128,6 +128,11 @@ async fn what_is_asked_for() {
         let answer = stage.post_text(TOKEN, &headers, body).await;
         assert_eq!(answer.error(), (400, "invalid_request".into()), "{content_type} {body}");
     }
+    let form = "application/x-www-form-urlencoded";
+    let twice =
+        [("authorization", good.as_str()), ("content-type", form), ("content-type", "application/json")];
+    let answer = stage.post_text(TOKEN, &twice, "grant_type=password").await;
+    assert_eq!(answer.error(), (400, "invalid_request".into()), "a type that stands twice");
     let answer = stage.get(TOKEN, &[]).await;
     assert_eq!(answer.error(), (405, "method_not_allowed".into()), "no token by GET");
     assert!(answer.header("allow").contains("POST"), "{answer:?}");

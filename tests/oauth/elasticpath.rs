@@ -122,6 +122,8 @@ fn refusals_are_lists_of_objects() {
             (status, &json!(status), &json!(title)),
             "{sentence}"
         );
+        let challenge = answer.field("www-authenticate");
+        assert_eq!(challenge.as_deref(), (status == 401).then_some("Bearer"), "{sentence}");
         assert!(error["detail"].is_string() && told["errors"].as_array().unwrap().len() == 1, "{told}");
     }
     for (sentence, line, status, title) in [

@@ -27,9 +27,10 @@ fn only_post_and_only_the_exact_path() {
         ("PUT /oauth/token", 405),
         ("DELETE /api/apps/oauth/token", 405),
         ("OPTIONS /oauth/token", 405),
-        ("POST /oauth/token/", 404),
-        ("POST /oauth/Token", 404),
+        ("POST /oauth/token//", 404),
         ("POST /oauth/tokens", 404),
+        ("POST /oauth/token/x", 404),
+        ("GET /OAuth/Token/", 405),
         ("POST //oauth/token", 404),
         ("POST /oauth/x/../token", 400),
         ("POST /oauth/./token?a=b", 400),
@@ -39,6 +40,9 @@ fn only_post_and_only_the_exact_path() {
         assert_eq!(answer.status, status, "{line} {}", answer.text());
         assert!(answer.field("x-request-id").is_some(), "{line}");
         if status == 405 {
+            assert_eq!(answer.field("x-content-type-options").as_deref(), Some("nosniff"), "{line}");
+        }
+        if status == 405 {
             assert_eq!(answer.field("allow").as_deref(), Some("POST"), "{line}");
         }
         if !line.starts_with("HEAD") {
@@ -46,8 +50,31 @@ fn only_post_and_only_the_exact_path() {
         }
     }
     assert!(gateway.upstream.take().is_empty(), "nothing was forwarded");
-    let escaped = send(&gateway, "POST /oauth/%74oken", &[FORM], &good());
-    token(&escaped);
+    // Spelled as the literal parts of routes may be: no other spelling reaches a route behind an endpoint.
+    for path in ["/oauth/%74oken", "/oauth/token/", "/OAuth/Token", "/oauth/token?a=b", "/OAUTH/TOKEN/?a=b"] {
+        token(&send(&gateway, &format!("POST {path}"), &[FORM], &good()));
+    }
+}
+
+#[test]
+fn a_wide_route_gets_nothing_of_an_endpoint() {
+    let wide = |case: &str| {
+        let routes = "[[route]]\npath = \"/oauth/{*rest}\"\nupstream = \"api\"\nauth = \"upstream\"\n\
+                      [[token_endpoint]]\npath = \"/oauth/Token\"\nplatform = \"standard\"\n";
+        let server = format!("path_case = \"{case}\"");
+        Gateway::start(&Settings { routes: routes.into(), server, ..Settings::default() })
+    };
+    let ours = ["/oauth/Token", "/oauth/Token/", "/oauth/%54oken", "/oauth/introspect/"];
+    let other = ["/oauth/token", "/oauth/TOKEN/", "/oauth/Introspect"];
+    for (case, theirs) in [("insensitive", &[][..]), ("sensitive", &other[..])] {
+        let gateway = wide(case);
+        for path in ours.iter().chain(&other) {
+            let answer = send(&gateway, &format!("POST {path}"), &[FORM], "a=b");
+            let is_theirs = theirs.contains(path);
+            assert_eq!(answer.status == 200, is_theirs, "{case} {path} {}", answer.status);
+            assert_eq!(gateway.upstream.take().len(), usize::from(is_theirs), "{case} {path}");
+        }
+    }
 }
 
 #[test]
@@ -178,6 +205,7 @@ fn explain_knows_what_is_answered_here() {
         ("/oauth/introspect", "standard"),
         ("/v2/customers/tokens", "customer"),
         ("/api/apps/oauth/authorize?client_id=x", "selorax"),
+        ("/OAuth/Token/", "standard"),
     ] {
         let told = gateway.place.json(&["explain", "POST", path]);
         assert_eq!(told["decision"], "answer here", "{path}: {told}");

@@ -103,7 +103,7 @@ fn what_the_token_endpoint_refuses() {
     let rows: [(&str, &str, String, u16, &str); 8] = [
         ("a wrong secret", json, with("x", "client_credentials").to_string(), 401, "invalid_client"),
         ("no secret", json, with("", "client_credentials").to_string(), 401, "invalid_client"),
-        ("another grant", json, with(&made.secret, "password").to_string(), 400, "unsupported_grant_type"),
+        ("another grant", json, with(&made.secret, "password").to_string(), 400, "invalid_request"),
         ("no grant", json, with(&made.secret, "").to_string(), 400, "invalid_request"),
         ("a name twice", json, twice, 400, "invalid_request"),
         ("no object", json, "[]".into(), 400, "invalid_request"),
@@ -114,6 +114,7 @@ fn what_the_token_endpoint_refuses() {
         let answer = post(&gateway, PATH, &[HOST, &format!("Content-Type: {media}")], &body);
         let told = answer.json();
         assert_eq!((answer.status, text(&told["error"])), (status, error.into()), "{sentence}: {told}");
+        assert_eq!(answer.field("www-authenticate").is_some(), status == 401, "{sentence}");
         assert!(!answer.text().contains(&made.secret), "{sentence}");
     }
     let wrong_at_foreign = Made { id: made.id.clone(), secret: "x".into(), signing_key: String::new() };
@@ -254,4 +255,44 @@ fn session_tokens_of_that_platform() {
     assert_eq!(ask(&plain(&made.signing_key)), 200);
     gateway.place.ok(&["store", "suspend", "40"]);
     assert_eq!(ask(&plain(&made.signing_key)), 403);
+}
+
+/// The upstream may take the shop from the host, so that a token must not act at the host of another one.
+#[test]
+fn a_token_of_one_shop_is_not_good_at_another() {
+    let (gateway, made) = shop("read_products");
+    gateway.place.ok(&["store", "add", "41", "--domain", "other.myshop.test", "--organization", "org-1"]);
+    gateway.place.ok(&["install", &made.id, "41"]);
+    let opaque = format!("X-Shopify-Access-Token: {}", token(&ask(&gateway, HOST, &made)));
+    let signed = format!("Authorization: Bearer {}", session(&made.secret, |_| (), &made.id));
+    let at = |host: &str, credential: &str| {
+        let answer = send(&gateway, "GET /admin/api/2026-01/products", &[host, credential], "");
+        let challenge = answer.field("www-authenticate");
+        assert_eq!(challenge.is_some(), answer.status == 401, "{host} {credential}");
+        answer.status
+    };
+    for credential in [&opaque, &signed] {
+        for (host, status) in [
+            (HOST, 200),
+            ("Host: NAKSHI.MyShop.test.:8080", 200),
+            ("Host: api.test", 200),
+            ("Host: 127.0.0.1:8080", 200),
+            ("Host: other.myshop.test", 401),
+            ("Host: OTHER.myshop.test", 401),
+            ("Host: other.myshop.test.", 401),
+            ("Host: other.myshop.test:8080", 401),
+        ] {
+            assert_eq!(at(host, credential), status, "{host} {credential}");
+        }
+    }
+    assert_eq!(at("Host: api.test", "X-Shopify-Access-Token: shpat_1"), 401);
+    // The domain moves: what was good is not, and the other way round.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stores.jsonl");
+    let domain = |id: u32, name: &str| json!({"type": "store", "store_id": id, "domain": format!("{name}.myshop.test")});
+    let moved = format!("{}\n{}\n", domain(40, "moved"), domain(41, "nakshi"));
+    std::fs::write(&file, moved).unwrap();
+    gateway.place.ok(&["import", file.to_str().unwrap()]);
+    assert_eq!(at(HOST, &opaque), 401);
+    assert_eq!(at("Host: moved.myshop.test", &opaque), 200);
 }

@@ -105,7 +105,9 @@ impl Directory for Platform {
             24 => Some(StoreStatus::Suspended),
             _ => None,
         };
-        self.ask(status.map(|status| Arc::new(Store { store_id: id, status, header: id.header() })))
+        self.ask(
+            status.map(|status| Arc::new(Store { store_id: id, domain: None, status, header: id.header() })),
+        )
     }
 
     fn access_token(&self, digest: &TokenDigest) -> Result<Option<Arc<AccessToken>>, Unavailable> {

@@ -168,7 +168,7 @@ struct GrantedApp<'v> {
 }
 
 struct Granted {
-    store: Option<StoreId>,
+    store: Option<String>,
     facts: String,
     since: String,
 }
@@ -207,7 +207,10 @@ pub(super) fn apps(frame: &Frame, page: &AppsPage<'_>) -> askama::Result<String>
 
 fn granted(frame: &Frame, consent: &Consent) -> Granted {
     Granted {
-        store: consent.store,
+        store: consent.store.map(|id| {
+            let name = store_name(frame, id, &consent.store_name);
+            frame.texts.for_store.replace("{name}", &name)
+        }),
         facts: in_a_sentence(frame, &consent.scopes),
         since: date(consent.given_at),
     }

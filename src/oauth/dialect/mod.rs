@@ -52,6 +52,11 @@ pub(super) fn refuse(platform: Platform, failure: &Failure, request: &Request<'_
     if *failure == Failure::Method {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
+    if response.status() == StatusCode::UNAUTHORIZED {
+        // RFC 9110 section 15.5.2. Not Basic where the platform does not speak it: browsers would ask for a password.
+        let challenge = HeaderValue::from_static("Bearer");
+        response.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(challenge);
+    }
     allow_browsers(platform, &mut response);
     response
 }

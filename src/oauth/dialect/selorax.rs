@@ -88,12 +88,7 @@ pub(in crate::oauth) fn refuse(failure: &Failure, request: &Request<'_>) -> Resp
         "status": status.as_u16(),
         "request_id": request.requester.request_id.to_str().unwrap_or_default(),
     });
-    let mut response = refusal(status, failure, &body);
-    if status == StatusCode::UNAUTHORIZED {
-        let challenge = axum::http::HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, challenge);
-    }
-    response
+    refusal(status, failure, &body)
 }
 
 /// Scopes as that platform's authorize request writes them: separated by commas.

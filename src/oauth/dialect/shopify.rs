@@ -71,13 +71,13 @@ pub(super) fn refuse(failure: &Failure) -> Response {
         Failure::MissingClient | Failure::UnknownClient | Failure::WrongSecret => {
             (StatusCode::UNAUTHORIZED, "invalid_client")
         }
-        Failure::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         Failure::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
         Failure::Saturated | Failure::Unavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
         }
         Failure::Malformed(_)
         | Failure::Grant
+        | Failure::GrantType
         | Failure::Method
         | Failure::Scope
         | Failure::Token

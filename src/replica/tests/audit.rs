@@ -278,12 +278,12 @@ fn only_upkeep_is_not_recorded() {
         upkeep,
         [
             "audit.rs",
-            "grants.rs",
             "group.rs",
             "mod.rs",
             "once.rs",
             "once.rs",
-            "tokens.rs",
+            "sweep.rs",
+            "sweep.rs",
             "tokens.rs",
             "uses.rs"
         ]

@@ -146,3 +146,62 @@ fn tokens_are_swept_an_hour_after_they_expired() {
         assert_eq!(left(), Ok(expected), "at {now}");
     }
 }
+
+/// However many tokens and grants there are: a step looks at 2,000, and whoever wants to write meanwhile waits
+/// for one step at most.
+#[test]
+fn a_sweep_goes_in_small_steps() {
+    const ROWS: u32 = 100_000;
+    let fixture = Fixture::new();
+    let stranger = fixture.stranger();
+    let numbers = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})");
+    let hash = |salt: u32| format!("unhex(printf('%064x', i * 10 + {salt}))");
+    // Every second token has expired, and every second grant has no token left.
+    let fill = format!(
+        "BEGIN;
+         {numbers} INSERT INTO access_tokens (token_hash, app_id, store_id, expires_at, created_at)
+            SELECT {}, 1, 22, 10000 + (i % 2) * 90000, 0 FROM n;
+         {numbers} INSERT INTO app_grants SELECT i, 1, 22, 'merchant:7', 'read:orders', 1, NULL FROM n;
+         {numbers} INSERT INTO app_refresh_tokens SELECT {}, i, 90000, NULL, 1 FROM n WHERE i % 2 = 0;
+         INSERT INTO oauth_clients (client_id, name, redirect_uris, logout_uris, scopes, status, created_at)
+            VALUES ('sx_oc_1', 'One', 'https://a.example', '', 'openid', 'enabled', 1);
+         {numbers} INSERT INTO identity_grants (grant_id, code_hash, client_number, kind, number, scopes,
+                redirect_uri, auth_time, created_at, code_expires_at)
+            SELECT i, {}, 1, 'customer', 42, 'openid', 'https://a.example', 1, 1, 61 FROM n;
+         {numbers} INSERT INTO identity_tokens (grant_id, access_hash, refresh_hash, scopes, issued_at,
+                access_expires_at, refresh_expires_at)
+            SELECT i, {}, {}, 'openid', 1, 3601, 90000 FROM n WHERE i % 2 = 0;
+         COMMIT;",
+        hash(1),
+        hash(2),
+        hash(3),
+        hash(4),
+        hash(5)
+    );
+    stranger.execute_batch(&fill).unwrap();
+    let count = |table: &str| -> u32 {
+        stranger.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    let tables = ["access_tokens", "app_grants", "identity_grants"];
+    let all = || tables.map(count).iter().sum::<u32>();
+    let replica = fixture.replica();
+    let (mut walk, mut steps, mut left, mut slowest) = (Walk::default(), 0, all(), Duration::ZERO);
+    loop {
+        let began = Instant::now();
+        let walked = walk.step(&replica, Timestamp(20_000)).unwrap();
+        slowest = slowest.max(began.elapsed());
+        let now = all();
+        assert!(left - now <= 2000, "one step took {}", left - now);
+        (steps, left) = (steps + 1, now);
+        if walked == Walked::All {
+            break;
+        }
+    }
+    assert_eq!(tables.map(count), [ROWS / 2; 3]);
+    assert!((150..=155).contains(&steps), "{steps} steps for three tables of {ROWS}");
+    // Unhurried: the machine may be busy, and this is not optimized. A scan of a whole table is slower still.
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // The next walk finds the rest when its time has come.
+    while walk.step(&replica, Timestamp(200_000)).unwrap() == Walked::Part {}
+    assert_eq!(tables.map(count), [0; 3]);
+}

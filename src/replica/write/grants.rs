@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use subtle::ConstantTimeEq;
 
-use super::{Halt, WriteError, Writer};
+use super::{Halt, WriteError};
 use crate::gate::Unavailable;
 use crate::model::{ClientId, Grant, ScopeSet, StoreId, Subject, Timestamp, TokenDigest, UserKind};
 use crate::replica::group::WriteQueue;
@@ -153,52 +153,6 @@ impl WriteQueue {
             Ok(update.execute(params![&token.0[..], client.as_str(), now.0])? > 0)
         })
         .await
-    }
-}
-
-impl Writer {
-    /// One step of removing what was over at `before` or earlier at the identity provider, `limit` rows of each
-    /// kind at most: sessions, tokens, and the grants that no token is left of. Gives how many rows went; a
-    /// step with nothing to do takes no write lock.
-    ///
-    /// # Errors
-    ///
-    /// The replica cannot be read or changed.
-    pub fn sweep_identity(&mut self, limit: u32, before: Timestamp) -> Result<usize, WriteError> {
-        const OVER: [(&str, &str, &str); 3] = [
-            ("sign_ins", "session_hash", "SELECT session_hash FROM sign_ins WHERE ends_at <= ?1 LIMIT ?2"),
-            (
-                "identity_tokens",
-                "pair_id",
-                "SELECT pair_id FROM identity_tokens WHERE refresh_expires_at <= ?1 LIMIT ?2",
-            ),
-            (
-                "identity_grants",
-                "grant_id",
-                "SELECT g.grant_id FROM identity_grants g WHERE g.code_expires_at <= ?1 AND NOT EXISTS
-                 (SELECT 1 FROM identity_tokens t WHERE t.grant_id = g.grant_id) LIMIT ?2",
-            ),
-        ];
-        let is_clean = self.look(|conn, _| {
-            for (.., over) in OVER {
-                if conn.prepare_cached(over)?.exists(params![before.0, 1])? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })?;
-        if is_clean {
-            return Ok(0);
-        }
-        let swept = self.upkeep(|tx, _, _| {
-            let mut removed = 0;
-            for (table, key, over) in OVER {
-                let delete = format!("DELETE FROM {table} WHERE {key} IN ({over})");
-                removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
-            }
-            Ok(removed)
-        })?;
-        Ok(*swept.value())
     }
 }
 

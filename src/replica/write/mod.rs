@@ -13,6 +13,7 @@ mod operators;
 mod secrets;
 mod sign_ins;
 mod stores;
+mod sweep;
 mod tokens;
 mod users;
 
@@ -31,6 +32,7 @@ pub(super) use operators::by_token;
 pub use operators::{Claim, CreatedOperator, OperatorSummary};
 pub use stores::StoreSummary;
 pub(super) use stores::checked_domain;
+pub use sweep::{Family, SweptFamilies};
 pub use tokens::{IssuedToken, Revocation, Swept, TokenSummary};
 pub(super) use users::number as user_number;
 pub use users::{NewUser, UserStore, UserSummary};

@@ -206,54 +206,5 @@ fn subject(action: Action, digest: &TokenDigest) -> Deed {
     Deed::new(action, format_args!("token:{}", HEXLOWER.encode(&digest.0)))
 }
 
-impl Writer {
-    /// One step of removing what else token endpoints recorded and what expired at `before` or earlier:
-    /// customer tokens, codes, refresh tokens, and grants without any. Gives how many rows went; a step with
-    /// nothing to do takes no write lock.
-    ///
-    /// # Errors
-    ///
-    /// The replica cannot be read or changed.
-    pub fn sweep_grants(&mut self, limit: u32, before: Timestamp) -> Result<usize, WriteError> {
-        // A grant goes when neither a code, nor a refresh token, nor an access token leads to it.
-        const OVER: &str = "SELECT g.grant_id FROM app_grants g WHERE g.created_at <= ?1
-            AND NOT EXISTS (SELECT 1 FROM app_refresh_tokens r WHERE r.grant_id = g.grant_id)
-            AND NOT EXISTS (SELECT 1 FROM access_tokens t WHERE t.grant_id = g.grant_id)
-            AND NOT EXISTS (SELECT 1 FROM app_codes c WHERE c.grant_id = g.grant_id) LIMIT ?2";
-        const TABLES: [(&str, &str); 3] = [
-            ("customer_tokens", "token_hash"),
-            ("app_codes", "code_hash"),
-            ("app_refresh_tokens", "token_hash"),
-        ];
-        let parts = TABLES.map(|(table, key)| {
-            (table, key, format!("SELECT {key} FROM {table} WHERE expires_at <= ?1 LIMIT ?2"))
-        });
-        let is_clean = self.look(|conn, _| {
-            let queries = parts.iter().map(|(.., expired)| &**expired).chain([OVER]);
-            for query in queries {
-                if conn.prepare_cached(query)?.exists(params![before.0, 1])? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })?;
-        if is_clean {
-            return Ok(0);
-        }
-        let swept = self.upkeep(|tx, _, _| {
-            let mut removed = 0;
-            for (table, key, expired) in &parts {
-                let delete = format!("DELETE FROM {table} WHERE {key} IN ({expired})");
-                removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
-            }
-            let delete = format!("DELETE FROM app_grants WHERE grant_id IN ({OVER})");
-            removed += tx.prepare_cached(&delete)?.execute(params![before.0, limit])?;
-            Ok(removed)
-        })?;
-        // Nobody has to be told: what expired is refused by the clock, wherever it is cached.
-        Ok(*swept.value())
-    }
-}
-
 /// The longest life of a token, a hundred years, in seconds: a clock never overflows on it.
 const MAX_LIFE: i64 = 36_500 * 86_400;
