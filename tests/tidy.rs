@@ -32,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["replica"]),
     ("utoipa", &["admin"]),
     ("hyper", &["admin"]),
-    ("rustix", &["app", "hasher"]),
+    ("rustix", &["app", "hasher", "replica"]),
     ("listenfd", &["app"]),
     ("sd_notify", &["app"]),
     ("clap_complete", &["cli"]),

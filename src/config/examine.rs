@@ -16,6 +16,8 @@ use crate::gate::{Access, ScopeTemplate, captures};
 
 /// Any user of the machine.
 const EVERYBODY: u32 = 0o007;
+/// Any user of the machine, to write.
+const WRITABLE: u32 = 0o002;
 /// Anyone but the owner.
 const OTHERS: u32 = 0o077;
 
@@ -66,6 +68,16 @@ fn files(config: &Config, table: &DeTable<'_>, report: &Report) {
                 "every user of this machine can use the replica, which holds the keys of session tokens",
             )
             .help(format!("run: chmod 600 {}", replica.display())),
+        );
+    }
+    let folder = replica.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if mode(folder).is_some_and(|mode| mode & WRITABLE != 0) {
+        report.push(
+            Finding::warning(
+                place(table, &["replica", "path"]),
+                "every user of this machine can put files beside the replica, such as one in its place",
+            )
+            .help(format!("keep it in a folder of its own, or run: chmod o-w {}", folder.display())),
         );
     }
     if let Some(tls) = &config.server.tls {

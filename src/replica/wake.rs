@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
 
 use super::journal::Position;
+use super::private::connect_to_gateway;
 
 /// How long a gateway may take to confirm a change.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,8 +31,9 @@ pub(super) const WHERE: &str = "admin\n";
 /// The admin listeners of the gateways on `replica`. One that does not answer is left out.
 pub fn admin_listeners(replica: &Path) -> Vec<SocketAddr> {
     let replica = fs::canonicalize(replica).unwrap_or_else(|_| replica.to_owned());
-    let ask = |socket: &Path| {
-        let stream = UnixStream::connect(socket).ok()?;
+    let own = replica.clone();
+    let ask = move |socket: &Path| {
+        let stream = connect_to_gateway(socket, &own).ok()?;
         exchange(stream, WHERE).ok()?.trim_end().parse::<SocketAddr>().ok()
     };
     let answers = ask_all(&replica, ask).unwrap_or_default();
@@ -113,7 +115,8 @@ impl Beside {
 pub(super) fn tell(replica: &Path, position: Position) -> Result<(), NotEnforced> {
     let unknown =
         |error: io::Error| NotEnforced { gateways: vec![("(unknown)".to_owned(), error.to_string())] };
-    let answers = ask_all(replica, move |socket| ask(socket, position)).map_err(unknown)?;
+    let own = replica.to_owned();
+    let answers = ask_all(replica, move |socket| ask(socket, &own, position)).map_err(unknown)?;
     let late = || Err(format!("did not answer within {} s", PATIENCE.as_secs()));
     let why = |answer: Option<Result<(), String>>| answer.unwrap_or_else(late).err();
     let failed: Vec<_> =
@@ -151,10 +154,10 @@ fn ask_all<T: Send + 'static>(
     Ok(answered)
 }
 
-fn ask(socket: &Path, position: Position) -> Result<(), String> {
-    let answer = match UnixStream::connect(socket) {
+fn ask(socket: &Path, replica: &Path, position: Position) -> Result<(), String> {
+    let answer = match connect_to_gateway(socket, replica) {
         Ok(stream) => exchange(stream, &format!("{position}\n")),
-        // Nobody listens: the gateway has ended, or has not answered a look-up yet (it binds the
+        // Nobody listens, or a stranger: the gateway has ended, or has not answered a look-up yet (it binds the
         // socket and then clears its caches, before it serves).
         Err(error) if is_nobody(&error) => return Ok(()),
         Err(error) => Err(error),

@@ -4,14 +4,15 @@
 //! It is keyed: without the key nobody can try out what a guessed or found credential's fingerprint would be. The key
 //! stands in a file beside the replica that only its owner can read, made once.
 
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::replica::read_private;
 
 /// Bytes of the key, as many as HMAC-SHA-256 puts out (RFC 2104 section 3).
 const KEY: usize = 32;
@@ -39,7 +40,7 @@ impl FingerprintKey {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or made, others can read it, or it does not hold 32 bytes.
+    /// The file cannot be read or made, a stranger owns it, others can read it, or it does not hold 32 bytes.
     pub fn open(replica: &Path) -> Result<Self, FingerprintKeyError> {
         if let Some(key) = Self::read(replica)? {
             return Ok(key);
@@ -58,26 +59,9 @@ impl FingerprintKey {
     pub fn read(replica: &Path) -> Result<Option<Self>, FingerprintKeyError> {
         let path = path(replica);
         let fail = |why: String| FingerprintKeyError { path: path.clone(), why };
-        let mut file = match fs::File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|error| fail(error.to_string()))?,
-        };
-        let mode = file.metadata().map_err(|error| fail(error.to_string()))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(fail(
-                "others can read it; run chmod 600 on it, or remove it to get a new one".into(),
-            ));
-        }
-        let mut key = Zeroizing::new([0; KEY + 1]);
-        let mut length = 0;
-        loop {
-            match file.read(&mut key[length..]).map_err(|error| fail(error.to_string()))? {
-                0 => break,
-                read => length += read,
-            }
-        }
-        match length {
-            KEY => Ok(Some(Self::new(&key[..KEY]))),
+        let Some(key) = read_private(&path, replica, KEY).map_err(fail)? else { return Ok(None) };
+        match key.len() {
+            KEY => Ok(Some(Self::new(&key))),
             _ => Err(fail(format!("it does not hold {KEY} bytes; remove it to get a new one"))),
         }
     }
@@ -131,6 +115,9 @@ impl fmt::Debug for FingerprintKey {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn folder() -> (tempfile::TempDir, PathBuf) {

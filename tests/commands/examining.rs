@@ -109,6 +109,25 @@ fn files_that_others_can_use_are_named() {
 }
 
 #[test]
+fn a_folder_where_others_may_put_files_is_named() {
+    let place = Place::with(&format!("[replica]\npath = \"data/storegate.db\"\n{UPSTREAM}{ROUTE}"));
+    let folder = place.path("data");
+    std::fs::create_dir(&folder).unwrap();
+    for (mode, is_named) in
+        [(0o700, false), (0o755, false), (0o775, false), (0o777, true), (0o1777, true), (0o702, true)]
+    {
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        let found = check(&place);
+        assert_eq!(found.len(), usize::from(is_named), "{mode:o}: {found:?}");
+        let start = "2: every user of this machine can put files beside the replica";
+        assert!(
+            found.iter().all(|found| found.starts_with(start) && found.contains("chmod o-w")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn routes_that_no_request_takes_are_named() {
     let routes = ["/shop", "/shop/{*rest}", "/shop/{page}/{*rest}", "/{*rest}"];
     let routes: Vec<String> =

@@ -1,9 +1,11 @@
 //! What connects, or listens, by which no gateway stands.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 
+use super::common::gateway::Running;
 use super::common::world::{TOKEN, bearer};
 use super::common::{Gateway, Place, Settings};
 use super::{SOON, handovers};
@@ -77,4 +79,42 @@ fn a_false_predecessor_is_refused() {
         says.join().unwrap();
         std::fs::remove_file(&path).unwrap();
     }
+}
+
+/// In a folder where others may make files, anybody can put the sockets of a gateway of their own beside the replica.
+/// It gets no admin token, holds up no change, and is not taken over.
+#[test]
+fn another_users_gateway_counts_for_nothing() {
+    const NOBODY: u32 = 65_534;
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return; // only root can start a process of another user
+    }
+    let theirs = Place::empty();
+    chown(theirs.path("gateway.toml"), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(theirs.path("."), Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut command = theirs.command(&["run"]);
+    command.uid(NOBODY).gid(NOBODY).current_dir("/");
+    let mut stranger = Running::start(command);
+    let (address, admin) = stranger.ready();
+
+    let own = Place::empty();
+    own.seed();
+    for kind in ["sock", "handover"] {
+        let socket = format!("storegate.db.{}.{kind}", stranger.pid());
+        assert!(theirs.path(&socket).exists(), "{socket}");
+        symlink(theirs.path(&socket), own.path(&socket)).unwrap();
+    }
+    for arguments in [&["why", "abc"][..], &["top", "--once"], &["reload"]] {
+        let done = own.run(arguments);
+        assert_eq!((done.code, done.out.as_str()), (1, ""), "{arguments:?}: {done:?}");
+        assert!(done.err.contains("no gateway on this machine runs with"), "{arguments:?}: {done:?}");
+    }
+    own.ok(&["store", "add", "77"]);
+    let mut next = Running::start(own.command(&["run", "--take-over"]));
+    let (own_address, own_admin) = next.ready();
+    assert!(own_address != address && own_admin != admin, "{}", next.said());
+    assert_eq!(own.run(&["why", "abc"]).code, 1);
+    assert_eq!(stranger.end(std::time::Duration::ZERO), None, "{}", stranger.said());
+    next.signal("TERM");
+    assert_eq!(next.end(SOON), Some(0), "{}", next.said());
 }

@@ -15,6 +15,7 @@ use super::super::sockets::{Taken, names};
 use super::super::{StartError, TakeOver};
 use super::{Folder, LEAVING, MAX_LINE, MOST_SOCKETS, Offer, PROTOCOL, READY, Wish, pid};
 use crate::config::Config;
+use crate::replica::connect_to_gateway;
 
 /// How long the running process may take for each answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,8 +81,8 @@ fn running(config: &Config, which: TakeOver) -> Vec<(u32, UnixStream)> {
             TakeOver::Any => true,
             TakeOver::Nothing => false,
         };
-        let stream = is_asked.then(|| UnixStream::connect(folder.socket(&name)))?;
-        Some((pid, stream.ok()?)) // nobody listens: it has ended
+        let stream = is_asked.then(|| connect_to_gateway(&folder.socket(&name), &config.replica.path))?;
+        Some((pid, stream.ok()?)) // nobody listens, or a stranger: it has ended
     };
     names.into_iter().filter_map(reach).collect()
 }
