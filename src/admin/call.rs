@@ -34,6 +34,7 @@ pub(super) struct Call {
     control: Arc<Control>,
     operator: Option<OperatorSummary>,
     token: TokenDigest,
+    peer: IpAddr,
     actor: Actor,
     once: Option<Once>,
     pub(super) uri: Uri,
@@ -83,7 +84,8 @@ impl FromRequest<Arc<Control>> for Call {
             let call = [head.method.as_str().as_bytes(), head.uri.path().as_bytes(), &body[..]];
             Once::new(&token, &key, &call)
         });
-        Ok(Self { control: Arc::clone(control), operator, token: digest, actor, once, uri: head.uri, body })
+        let (control, peer) = (Arc::clone(control), peer.address);
+        Ok(Self { control, operator, token: digest, peer, actor, once, uri: head.uri, body })
     }
 }
 
@@ -126,6 +128,11 @@ impl Call {
                 Err(Refused::NotYours("This needs the token in admin.token, beside the replica.".to_owned()))
             }
         }
+    }
+
+    /// Whether the caller is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.peer.is_loopback()
     }
 
     /// Reads for a caller with this permission.

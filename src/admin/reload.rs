@@ -22,7 +22,8 @@ pub struct ReloadRequest {
     pub config: Option<PathBuf>,
     /// Nothing is changed: it is only told what would be.
     pub dry_run: bool,
-    /// Another file in place of the configuration's own, for a dry run: an absolute path.
+    /// Another file in place of the configuration's own, for a dry run: an absolute path. Only for callers on
+    /// the same machine: what is wrong with a file is told with its lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub candidate: Option<PathBuf>,
@@ -113,12 +114,7 @@ pub enum ReloadResult {
 pub(super) async fn reload(call: Call) -> Result<Response, Refused> {
     let control = call.owner()?;
     let request: ReloadRequest = call.parse()?;
-    if request.candidate.is_some() && !request.dry_run {
-        return Err(Refused::Invalid("A candidate can only be looked at: with dry_run.".to_owned()));
-    }
-    if request.max_changed.is_some_and(|most| !(0.0..=100.0).contains(&most)) {
-        return Err(Refused::Invalid("max_changed is a percentage, from 0 to 100.".to_owned()));
-    }
+    admit(&request, call.is_local())?;
     let report = control.status.reload(request).await;
     let report = report
         .ok_or_else(|| Refused::Conflict("This gateway runs with another configuration file.".to_owned()))?;
@@ -127,4 +123,55 @@ pub(super) async fn reload(call: Call) -> Result<Response, Refused> {
         ReloadResult::Refused => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Ok((status, Json(report)).into_response())
+}
+
+fn admit(request: &ReloadRequest, is_local: bool) -> Result<(), Refused> {
+    if request.candidate.is_some() && !request.dry_run {
+        return Err(Refused::Invalid("A candidate can only be looked at: with dry_run.".to_owned()));
+    }
+    if let Some(candidate) = &request.candidate {
+        if !is_local {
+            let why = "A candidate is a file of the gateway's machine; only callers there may name one.";
+            return Err(Refused::NotYours(why.to_owned()));
+        }
+        if !candidate.is_absolute() {
+            return Err(Refused::Invalid("candidate is an absolute path.".to_owned()));
+        }
+    }
+    if request.max_changed.is_some_and(|most| !(0.0..=100.0).contains(&most)) {
+        return Err(Refused::Invalid("max_changed is a percentage, from 0 to 100.".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_is_for_callers_on_the_machine() {
+        let request = |dry_run, candidate: Option<&str>, max_changed| ReloadRequest {
+            dry_run,
+            candidate: candidate.map(PathBuf::from),
+            max_changed,
+            ..ReloadRequest::default()
+        };
+        for (request, is_local, expected) in [
+            (request(false, None, None), false, 200),
+            (request(true, None, Some(0.1)), false, 200),
+            (request(true, Some("/etc/storegate/next.toml"), None), true, 200),
+            (request(true, Some("/etc/storegate/next.toml"), None), false, 403),
+            (request(true, Some("/var/lib/storegate/replica.key"), None), false, 403),
+            (request(true, Some("next.toml"), None), true, 400),
+            (request(true, Some(""), None), true, 400),
+            (request(false, Some("/etc/storegate/next.toml"), None), true, 400),
+            (request(false, None, Some(100.1)), true, 400),
+            (request(false, None, Some(-0.1)), true, 400),
+            (request(false, None, Some(f64::NAN)), true, 400),
+        ] {
+            let status = admit(&request, is_local)
+                .map_or_else(|refused| refused.into_response().status().as_u16(), |()| 200);
+            assert_eq!(status, expected, "{request:?} {is_local}");
+        }
+    }
 }

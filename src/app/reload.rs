@@ -235,8 +235,14 @@ impl Reloader {
         open: impl Fn(&config::Log) -> Result<Opened, StartError>,
     ) -> Result<Next, String> {
         let file = file.to_owned();
-        let loaded = tokio::task::spawn_blocking(move || (Config::checksum(&file), Config::load(&file)));
-        let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())?;
+        let loaded = tokio::task::spawn_blocking(move || {
+            // Opening a FIFO would wait for ever, and every later reload with it.
+            if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
+                return Err(format!("error: {} is no regular file", file.display()));
+            }
+            Ok((Config::checksum(&file), Config::load(&file)))
+        });
+        let (checksum, loaded) = loaded.await.map_err(|error| error.to_string())??;
         *tried = checksum.unwrap_or_default();
         let (config, diagnostics) = loaded.map_err(|problems| problems.to_string())?;
         tried.clone_from(&config.file.checksum);
