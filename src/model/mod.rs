@@ -11,6 +11,7 @@ mod last_use;
 mod local;
 mod oauth_client;
 mod permission;
+mod plain;
 mod platform;
 mod record;
 mod scope;
@@ -26,6 +27,7 @@ pub use last_use::LastUse;
 pub use local::{Remark, Requester};
 pub use oauth_client::{ClientType, OauthClient, RedirectUri, csp_source, site};
 pub use permission::Permission;
+pub use plain::{is_deceptive, plain};
 pub use platform::{Platform, Registration, TokenAuth};
 #[cfg(test)]
 pub(crate) use record::COMPARISONS;

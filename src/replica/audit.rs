@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::write::{Halt, Page, WriteError, Writer};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, is_deceptive};
 
 /// The most entries that are kept, whatever is configured: a writer enforces it, so that commands alone
 /// do not let the record grow without bound.
@@ -61,7 +61,7 @@ impl Actor {
 
 /// A text that one line of a terminal can show.
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST).collect()
+    text.chars().map(|c| if is_deceptive(c) { '?' } else { c }).take(LONGEST).collect()
 }
 
 /// What is done in one change.

@@ -127,7 +127,7 @@ fn lists_come_in_parts() {
         ("installations", format!("&client_id={main}&store_id=24"), "installation_id", vec![502]),
         ("installations", "&client_id=sx_app_none".into(), "installation_id", vec![]),
         ("installations", "&store_id=99".into(), "installation_id", vec![]),
-        ("operators", String::new(), "operator_id", vec![1, 2, 3]),
+        ("operators", String::new(), "operator_id", vec![2, 3, 4]),
         ("audit", String::new(), "seq", vec![4, 3, 2, 1]),
         ("audit", "&subject=operator:bob".into(), "seq", vec![3]),
         ("audit", "&since=99999999999".into(), "seq", vec![]),
@@ -171,18 +171,24 @@ fn operators_give_what_they_have() {
     };
     assert_eq!(set(number, "apps__manage_apps").status, 200);
     done(&gateway, 201, "POST /admin/v1/apps", &token, r#"{"name":"x"}"#);
+    let listed = done(&gateway, 200, "GET /admin/v1/operators", &lead, "");
+    let number_of = |name: &str| {
+        let all = listed["data"].as_array().unwrap().iter();
+        all.clone().find(|operator| operator["name"] == name).unwrap()["operator_id"].as_i64().unwrap()
+    };
+    let (own, chief) = (number_of("lead"), number_of("chief"));
     let refused = [
         (number, "audit__view_audit"),
         (number, "stores__view_stores"),
-        (1, "apps__manage_apps"),
-        (1, "operators__manage_operators"),
-        (2, "apps__view_apps"),
+        (own, "apps__manage_apps"),
+        (own, "operators__manage_operators"),
+        (chief, "apps__view_apps"),
     ];
     for (operator, permission) in refused {
         let answer = set(operator, permission);
         assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{operator} {permission}");
     }
-    for operator in [1, 2] {
+    for operator in [own, chief] {
         let answer = call(&gateway, &format!("DELETE /admin/v1/operators/{operator}"), &[&lead], "");
         assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{operator}");
     }

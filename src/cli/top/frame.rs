@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::scrape::Scrape;
 use crate::cli::output::table;
+use crate::model::plain;
 
 /// Rows of each list.
 const ROWS: usize = 10;
@@ -136,7 +137,7 @@ impl Frame {
         for warning in &self.warnings {
             text.push_str(&format!("\n! {warning}"));
         }
-        text.chars().filter(|sign| *sign == '\n' || !sign.is_control()).collect()
+        plain(&text).into_owned()
     }
 }
 

@@ -85,7 +85,9 @@ fn what_an_operator_cannot_be() {
     let fixture = Fixture::new();
     let mut writer = fixture.writer();
     add(&fixture, "ada", &[ViewApps]);
-    for name in ["", "admin", "a\nb", "a\u{0}", &"x".repeat(201), "ada"] {
+    for name in
+        ["", "admin", "a\nb", "a\u{0}", "ada\u{202e}", "ada\u{200b}", "a\u{9b}31m", &"x".repeat(201), "ada"]
+    {
         refused(writer.add_operator(name, &[ViewApps]));
     }
     refused(writer.add_operator("eve", &[]));
@@ -93,5 +95,22 @@ fn what_an_operator_cannot_be() {
     refused(writer.operator(99));
     assert_eq!(writer.operators(Page::ALL).unwrap().len(), 1);
     done(writer.set_permissions("ada", &[ViewApps, ManageApps, ViewApps]));
-    assert_eq!(writer.operator(1).unwrap().permissions, "apps__manage_apps apps__view_apps");
+    assert_eq!(permissions(&fixture, "ada"), "apps__manage_apps apps__view_apps");
+}
+
+/// A script that still has the number of a removed operator must not remove, or empower, the next one.
+#[test]
+fn a_number_never_comes_back() {
+    let fixture = Fixture::new();
+    let mut numbers = Vec::new();
+    for name in ["a", "b", "a", "c", "b"] {
+        let _ = fixture.writer().remove_operator(name); // it may not be there yet
+        numbers.push(done(fixture.writer().add_operator(name, &[ViewApps])).operator_id);
+        done(fixture.writer().remove_operator(name));
+        assert!(!refused(fixture.writer().operator(numbers[numbers.len() - 1])).is_empty());
+    }
+    let mut ascending = numbers.clone();
+    ascending.sort_unstable();
+    ascending.dedup();
+    assert_eq!(numbers, ascending);
 }

@@ -45,7 +45,7 @@ use super::once::{Once, Repeated};
 use super::reader::Replica;
 use super::seal::{self, Sealer};
 use super::wake::{self, NotEnforced};
-use crate::model::{ClientId, Permission, Secret, StoreId, Subject, Timestamp, UserKind};
+use crate::model::{ClientId, Permission, Secret, StoreId, Subject, Timestamp, UserKind, is_deceptive};
 
 /// Why a change was not made. The texts name the thing and what to do; none holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -446,7 +446,7 @@ fn app_id(conn: &Connection, client_id: &ClientId) -> Result<i64, Halt> {
 
 /// A name for people: at most 200 characters, none of them a control character.
 pub(super) fn checked_name<'t>(what: &'static str, text: &'t str) -> Result<&'t str, WriteError> {
-    let fine = text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    let fine = text.chars().count() <= 200 && !text.chars().any(is_deceptive);
     if fine {
         Ok(text)
     } else {

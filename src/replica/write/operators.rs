@@ -96,7 +96,10 @@ impl Writer {
             let token = Secret::generate(TOKEN_PREFIX)?;
             let digest = TokenDigest::of(token.expose().as_bytes());
             let added = tx.execute(
-                "INSERT INTO operators (name, token_hash, permissions, created_at) VALUES (?1, ?2, ?3, ?4)
+                // A number never comes back, so that who still names a removed operator names nobody: each addition
+                // has its record in `audit`, whose numbers only grow and are ahead of these.
+                "INSERT INTO operators (operator_id, name, token_hash, permissions, created_at)
+                 SELECT 1 + coalesce(max(seq), 0), ?1, ?2, ?3, ?4 FROM sqlite_sequence WHERE name = 'audit'
                  ON CONFLICT (name) DO NOTHING",
                 params![name, &digest.0[..], names, Timestamp::now().0],
             )?;
