@@ -13,11 +13,17 @@ use super::diagnostic::{did_you_mean, quoted};
 use super::report::{Finding, Report};
 use super::{Config, Diagnostic, Problems, parse, read_file, references};
 use crate::gate::{Access, ScopeTemplate, captures};
+use crate::idp::Login;
 
 /// Any user of the machine.
 const EVERYBODY: u32 = 0o007;
 /// Any user of the machine, to write.
 const WRITABLE: u32 = 0o002;
+/// Any user of the machine, to read.
+const READABLE: u32 = 0o004;
+/// Keys whose text may be a secret, and when it is: a server's URL only with a password.
+const LITERAL_SECRETS: [(&[&str], fn(&str) -> bool); 2] =
+    [(&["usage", "alerts", "secret"], |_| true), (&["limits", "shared"], |url| url.contains('@'))];
 /// Anyone but the owner.
 const OTHERS: u32 = 0o077;
 
@@ -35,6 +41,7 @@ impl Config {
         let (text, name) = (read_file(path)?, path.to_string_lossy());
         parse(&text, &name, &references::of_process, |config, table, report| {
             if !report.has_errors() {
+                own_file(path, table, report);
                 files(&config, table, report);
                 // Where there are no apps yet there is nothing to compare with.
                 if let Some(scopes) = scopes(&config).filter(|scopes| !scopes.is_empty()) {
@@ -43,6 +50,32 @@ impl Config {
             }
             config
         })
+    }
+}
+
+/// Who may write the configuration decides what is let through; and it may hold a secret.
+fn own_file(path: &Path, table: &DeTable<'_>, report: &Report) {
+    let Some(mode) = mode(path) else { return };
+    if mode & WRITABLE != 0 {
+        report.push(
+            Finding::warning(0..0, "every user of this machine can change this configuration")
+                .help(format!("run: chmod o-w {}", path.display())),
+        );
+    }
+    if mode & READABLE == 0 {
+        return;
+    }
+    for (key, is_secret) in LITERAL_SECRETS {
+        let Some((span, text)) = text_at(table, key) else { continue };
+        if is_secret(text) && !report.is_brought(&span) {
+            report.push(
+                Finding::warning(span, "every user of this machine can read this file, and the secret in it")
+                    .help(format!(
+                        "keep it apart, with \"file:PATH\" or \"${{NAME}}\", or run: chmod o-r {}",
+                        path.display()
+                    )),
+            );
+        }
     }
 }
 
@@ -86,6 +119,24 @@ fn files(config: &Config, table: &DeTable<'_>, report: &Report) {
         private(&tls.key, span("key"), report);
         if let Some(clients) = &tls.clients {
             exists(&clients.authorities, span("client_ca"), report);
+        }
+    }
+    if let Some(tls) = &config.admin.tls {
+        let span = |key| place(table, &["admin", "tls", key]);
+        exists(&tls.cert, span("cert"), report);
+        private(&tls.key, span("key"), report);
+    }
+    if let Some(Login::External { key_file, .. }) = config.idp.as_ref().map(|idp| &idp.login) {
+        let span = place(table, &["idp", "login_key_file"]);
+        exists(key_file, span.clone(), report);
+        if mode(key_file).is_some_and(|mode| mode & OTHERS != 0) {
+            report.push(
+                Finding::error(
+                    span,
+                    "others than its owner can use this key file, with which the gateway does not start",
+                )
+                .help(format!("run: chmod 600 {}", key_file.display())),
+            );
         }
     }
     for upstream in &config.upstreams {
@@ -154,6 +205,17 @@ fn demanded_scopes(config: &Config, table: &DeTable<'_>, scopes: &BTreeSet<Box<s
         let place = written.get_ref().as_table().and_then(|table| table.get("scopes")).unwrap_or(written);
         let names = missing.iter().map(|scope| quoted(scope)).collect::<Vec<_>>().join(" or ");
         report.push(Finding::warning(place.span(), format!("no app has the scope {names}")).help(help));
+    }
+}
+
+/// The text of a key, and where it stands.
+fn text_at<'t>(table: &'t DeTable<'_>, path: &[&str]) -> Option<(Range<usize>, &'t str)> {
+    let (first, rest) = path.split_first()?;
+    let value = table.get(*first)?;
+    match value.get_ref() {
+        DeValue::Table(below) if !rest.is_empty() => text_at(below, rest),
+        DeValue::String(text) if rest.is_empty() => Some((value.span(), text)),
+        _ => None,
     }
 }
 

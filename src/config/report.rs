@@ -127,6 +127,11 @@ impl Report {
         brought.values().filter_map(|one| Some((one.span.clone(), one.file.clone()?))).collect()
     }
 
+    /// Whether the value that stands here came by a reference.
+    pub(super) fn is_brought(&self, span: &Range<usize>) -> bool {
+        self.brought.borrow().contains_key(&span.start)
+    }
+
     /// Whether there is more to say already than is shown, so that costly advice can be left out.
     pub(super) fn is_crowded(&self) -> bool {
         self.findings.borrow().len() > Self::MOST

@@ -109,6 +109,76 @@ fn files_that_others_can_use_are_named() {
 }
 
 #[test]
+fn keys_of_the_admin_listener_and_the_login_page_are_looked_at() {
+    let toml = format!(
+        "[admin.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[idp]\nissuer = \"https://api.example.test\"\n\
+         login = \"https://shop.example.test/login\"\nlogin_key_file = \"login.key\"\n{UPSTREAM}{ROUTE}"
+    );
+    let place = Place::with(&toml);
+    let mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(place.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let missing: Vec<String> =
+        check(&place).iter().map(|found| found.split(';').next().unwrap().to_owned()).collect();
+    assert_eq!(missing, [2, 3, 7].map(|line| format!("{line}: there is no such file")));
+    for name in ["cert.pem", "key.pem", "login.key"] {
+        place.write(name, &"x".repeat(40));
+        mode(name, 0o600);
+    }
+    mode("cert.pem", 0o644);
+    assert_eq!(check(&place), [""; 0]);
+    mode("key.pem", 0o644);
+    let found = check(&place);
+    let start = "3: every user of this machine can use this file, which holds a secret";
+    assert!(found.len() == 1 && found[0].starts_with(start), "{found:?}");
+    mode("key.pem", 0o600);
+    for others in [0o640, 0o604, 0o620] {
+        mode("login.key", others);
+        let err = failed("login_key_file", &place.run(&["check"]), 2);
+        assert!(err.contains("gateway.toml:7:18") && err.contains("chmod 600"), "{others:o}: {err}");
+    }
+}
+
+#[test]
+fn a_configuration_that_others_can_use_is_named() {
+    let alerts = |secret: &str| {
+        format!("[usage.alerts]\nwebhook = \"https://hooks.example.test/a\"\nsecret = \"{secret}\"\n")
+    };
+    let literal = alerts("a secret of both sides");
+    let by_file = alerts("file:secret");
+    let (open, redis) =
+        ("[limits]\nshared = \"redis://127.0.0.1:1\"\n", "[limits]\nshared = \"redis://:pw@127.0.0.1:1\"\n");
+    for (head, mode, lines) in [
+        ("", 0o644, &[][..]),
+        ("", 0o664, &[]),
+        ("", 0o666, &["1: every user of this machine can change"]),
+        ("", 0o602, &["1: every user of this machine can change"]),
+        (&literal, 0o640, &[]),
+        (&literal, 0o644, &["3: every user of this machine can read"]),
+        (&by_file, 0o644, &[]),
+        (open, 0o644, &[]),
+        (redis, 0o600, &[]),
+        (redis, 0o604, &["2: every user of this machine can read"]),
+    ] {
+        let place = Place::with(&format!("{head}{UPSTREAM}{ROUTE}"));
+        place.write("secret", "a secret of both sides\n");
+        for (name, mode) in [("secret", 0o600), ("gateway.toml", mode)] {
+            std::fs::set_permissions(place.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let found = check(&place);
+        assert_eq!(found.len(), lines.len(), "{head} {mode:o}: {found:?}");
+        assert!(
+            found.iter().zip(lines).all(|(found, start)| found.starts_with(start)),
+            "{head} {mode:o}: {found:?}"
+        );
+        assert!(
+            !found.iter().any(|found| found.contains("both sides") || found.contains(":pw@")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_folder_where_others_may_put_files_is_named() {
     let place = Place::with(&format!("[replica]\npath = \"data/storegate.db\"\n{UPSTREAM}{ROUTE}"));
     let folder = place.path("data");
