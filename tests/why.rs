@@ -236,4 +236,11 @@ fn a_dry_run_tells_what_would_change_and_changes_nothing() {
         assert_eq!(gateway.place.run(&["reload", &format!("--max-changed={wrong}")]).code, 2, "{wrong}");
     }
     assert_eq!(gateway.place.run(&["reload", "--candidate", "x.toml"]).code, 2, "it can only be looked at");
+    // Opening a FIFO would wait for ever, and every later reload with it.
+    let fifo = gateway.place.path("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for file in [fifo.to_str().unwrap(), "/dev/null", "/tmp"] {
+        let done = gateway.place.run(&["reload", "--dry-run", "--candidate", file]);
+        assert!(done.code == 1 && done.err.contains("is no regular file"), "{file}: {done:?}");
+    }
 }

@@ -99,6 +99,8 @@ fn another_users_gateway_counts_for_nothing() {
 
     let own = Place::empty();
     own.seed();
+    let token = own.write("admin.token", "a token of the owner's, which nobody else shall see\n");
+    std::fs::set_permissions(token, PermissionsExt::from_mode(0o600)).unwrap();
     for kind in ["sock", "handover"] {
         let socket = format!("storegate.db.{}.{kind}", stranger.pid());
         assert!(theirs.path(&socket).exists(), "{socket}");
