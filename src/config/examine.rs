@@ -21,8 +21,10 @@ const EVERYBODY: u32 = 0o007;
 const WRITABLE: u32 = 0o002;
 /// Any user of the machine, to read.
 const READABLE: u32 = 0o004;
-/// Keys whose text may be a secret, and when it is: a server's URL only with a password.
-const LITERAL_SECRETS: [(&[&str], fn(&str) -> bool); 2] =
+/// A key whose text may be a secret, and whether a text is one.
+type SecretKey = (&'static [&'static str], fn(&str) -> bool);
+/// Those; a server's URL is one only with a password.
+const LITERAL_SECRETS: [SecretKey; 2] =
     [(&["usage", "alerts", "secret"], |_| true), (&["limits", "shared"], |url| url.contains('@'))];
 /// Anyone but the owner.
 const OTHERS: u32 = 0o077;
