@@ -94,6 +94,14 @@ pub(super) async fn build(
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
     let usage = start_usage(&config, &replica, access_log.fingerprints())?;
+    #[cfg(feature = "otlp")]
+    let spans = match &config.otlp {
+        Some(otlp) => {
+            let (key, metrics) = (access_log.fingerprints().clone(), metrics.otlp.clone());
+            Some(Arc::new(crate::telemetry::Exporter::start(otlp, key, metrics)?))
+        }
+        None => None,
+    };
     let builder = EngineBuilder {
         proof_key,
         metrics,
@@ -102,6 +110,8 @@ pub(super) async fn build(
         authority,
         provider: Arc::clone(&provider),
         usage,
+        #[cfg(feature = "otlp")]
+        spans,
         no_authorities,
     };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));

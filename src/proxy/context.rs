@@ -49,6 +49,9 @@ pub struct Context {
     pub(super) known: Known,
     /// What an endpoint of ours told of the request that it answered; boxed, as it is rare.
     pub(super) local: Option<Box<Answered>>,
+    /// Where the request is exported.
+    #[cfg(feature = "otlp")]
+    pub(super) span: Option<super::trace::Span>,
     /// Counts as under way until this is dropped, whatever becomes of the request.
     pub(super) _in_flight: InFlightRequest,
 }
@@ -110,6 +113,18 @@ pub enum Outcome {
     Local,
     /// The client or the upstream broke off after the answer had begun, or before any could be sent.
     Broken,
+}
+
+impl Outcome {
+    /// Its name in the access log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Refused => "refused",
+            Self::Local => "local",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// The record of one request that ended, for metrics and the access log.
