@@ -36,8 +36,7 @@ fn spans(delivery: &Exchange) -> Vec<Value> {
     body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone()
 }
 
-/// The deliveries since the last call. Each begins 200 ms after the one before at the earliest, so that none is under way
-/// when one has just been counted; one whose body is on its way is waited for.
+/// The deliveries since the last call; one whose body is on its way is waited for.
 fn deliveries(collector: &RecordingUpstream) -> Vec<Exchange> {
     let whole = || {
         let all = collector.peek();
@@ -84,7 +83,9 @@ fn each_request_has_a_span_with_what_its_line_says() {
     let route = "/api/apps/v1/{resource}/{*rest}";
     let none = Value::Null;
     let text = |text: &str| Value::from(text);
-    let rows: Vec<(&str, Vec<String>, &str, [(&str, Value); 10])> = vec![
+    // What is asked with which credentials, the span's name, and its attributes.
+    type Row = (&'static str, Vec<String>, &'static str, [(&'static str, Value); 10]);
+    let rows: Vec<Row> = vec![
         (
             "GET /api/apps/v1/orders/4711?secret=hunter2",
             bearer(TOKEN),
