@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::world::{self, MAIN, TOKEN, TOKEN_OWN_SCOPES, TOKEN_UNKNOWN, bearer};
-use common::{Client, Done, Gateway, RecordingUpstream, Settings, ask, request, wait_until};
+use common::{Done, Gateway, RecordingUpstream, Settings, ask, request, wait_until};
 use serde_json::Value;
 
 /// More than a changed file needs to be noticed, on a busy machine.
@@ -56,30 +56,12 @@ fn status(gateway: &Gateway, line: &str) -> u16 {
     gateway.ask(line, &NONE).status
 }
 
-fn websocket(gateway: &Gateway) -> Client {
-    let lines = [
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    let lines = [lines.map(str::to_owned).to_vec(), bearer(TOKEN)].concat();
-    let mut client = gateway.connect();
-    assert_eq!(client.ask(request("GET /free/websocket", &lines)).status, 101);
-    client
-}
-
-fn echoes(client: &mut Client) -> bool {
-    client.send(b"\x81\x02hi");
-    client.exactly(4) == b"\x81\x02hi"
-}
-
 /// Every request is decided as ever while the configuration changes many times, and what `reload` has put in
 /// force holds from its return on.
 #[test]
 fn reloads_under_load_fail_no_request_and_decide_none_wrongly() {
     let gateway = Gateway::start(&settings());
-    let mut kept = websocket(&gateway);
+    let mut kept = gateway.websocket("/free/websocket", &bearer(TOKEN));
     let (stop, done, wrong) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let rows: [(&str, Vec<String>, u16); 6] = [
         ("GET /api/apps/v1/orders", bearer(TOKEN), 200),
@@ -128,7 +110,7 @@ fn reloads_under_load_fail_no_request_and_decide_none_wrongly() {
     });
     assert_eq!(wrong.into_inner().unwrap(), NONE);
     assert!(done.load(Ordering::Relaxed) > 300, "{done:?}");
-    assert!(echoes(&mut kept), "a WebSocket goes on");
+    assert!(kept.echoes(), "a WebSocket goes on");
     assert_eq!(metric(&gateway, "storegate_config_reloads_total{result=\"applied\"}"), Some(30.0));
     // The log names routes as they were numbered when each request began.
     gateway.hear("insufficient_scope");
@@ -143,7 +125,7 @@ fn reloads_under_load_fail_no_request_and_decide_none_wrongly() {
 #[test]
 fn a_request_ends_under_the_configuration_it_began_with() {
     let gateway = Gateway::start(&with_routes(&extra_route("/gone/{*rest}")));
-    let mut kept = websocket(&gateway);
+    let mut kept = gateway.websocket("/free/websocket", &bearer(TOKEN));
     let mut slow = gateway.connect();
     let heads = gateway.upstream.heads();
     slow.send(request("GET /gone/slow", &NONE));
@@ -157,7 +139,7 @@ fn a_request_ends_under_the_configuration_it_began_with() {
     assert_eq!(other.one().target(), "/public/a");
     gateway.upstream.release();
     assert_eq!(slow.answer(false).unwrap().status, 200);
-    assert!(echoes(&mut kept));
+    assert!(kept.echoes());
     // Its connection goes on, under the new one.
     assert_eq!(slow.ask(request("GET /gone/a", &NONE)).status, 404);
 }

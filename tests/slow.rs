@@ -253,27 +253,14 @@ fn an_upstream_that_drips_is_ended() {
     assert_eq!(slow(&gateway, "upstream_answer"), 2);
 }
 
-fn websocket(gateway: &Gateway, path: &str) -> Client {
-    let lines = [
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    let mut client = gateway.connect();
-    client.send(request(&format!("GET {path}"), &lines));
-    assert!(client.head().starts_with("HTTP/1.1 101"));
-    client
-}
-
 #[test]
 fn an_idle_websocket_hears_1001() {
     // Its silence has its own limit, not that of answers.
     let gateway = gateway_with("read_timeout = \"1s\"");
     let begin = Instant::now();
-    let mut silent = websocket(&gateway, "/public/websocket");
-    let mut ticking = websocket(&gateway, "/public/ticker");
-    let mut talking = websocket(&gateway, "/public/websocket");
+    let mut silent = gateway.websocket("/public/websocket", &[]);
+    let mut ticking = gateway.websocket("/public/ticker", &[]);
+    let mut talking = gateway.websocket("/public/websocket", &[]);
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(1500));
         talking.send(b"\x81\x02on");

@@ -26,24 +26,6 @@ fn with_grace(period: &str) -> Settings {
     Settings { server: format!("grace_period = \"{period}\""), ..Settings::default() }
 }
 
-fn websocket(gateway: &Gateway) -> Client {
-    let lines = [
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    let lines = [lines.map(str::to_owned).to_vec(), bearer(TOKEN)].concat();
-    let mut client = gateway.connect();
-    assert_eq!(client.ask(request("GET /free/websocket", &lines)).status, 101);
-    client
-}
-
-fn echoes(client: &mut Client) -> bool {
-    client.send(b"\x81\x02hi");
-    client.exactly(4) == b"\x81\x02hi"
-}
-
 /// A free port that nobody is given by chance meanwhile: it listens until it is dropped.
 fn address() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -143,7 +125,7 @@ fn takeovers_under_load_fail_no_request_and_decide_none_wrongly() {
 #[test]
 fn what_is_under_way_stays_with_the_old_process_until_the_grace_period_ends() {
     let mut gateway = Gateway::start(&with_grace("6s"));
-    let mut socket = websocket(&gateway);
+    let mut socket = gateway.websocket("/free/websocket", &bearer(TOKEN));
     let heads = gateway.upstream.heads();
     let mut slow = gateway.connect();
     slow.send(request("GET /public/slow", &NONE));
@@ -158,12 +140,12 @@ fn what_is_under_way_stays_with_the_old_process_until_the_grace_period_ends() {
     let begin = Instant::now();
     assert!(probe.is_closed(), "who watches goes on with the new process");
     assert_eq!(gateway.admin("/readyz").status, 200);
-    assert!(echoes(&mut socket), "by the old process");
+    assert!(socket.echoes(), "by the old process");
     assert_eq!(silent.ask(request("GET /public/a", &NONE)).status, 200);
     assert!(silent.is_closed());
     gateway.upstream.release();
     assert_eq!(slow.answer(false).unwrap().status, 200);
-    assert!(echoes(&mut socket));
+    assert!(socket.echoes());
     assert_eq!(gateway.orders(&bearer(TOKEN)), 200);
     // Its own configuration only: the gateway that commands find is the new one.
     let reloaded = gateway.place.json(&["reload"]);
@@ -185,13 +167,13 @@ fn a_process_that_leaves_can_be_hurried() {
     assert_eq!(before.end(SOON), Some(0), "{}", before.said());
     assert!(idle.is_closed());
 
-    let mut socket = websocket(&gateway);
+    let mut socket = gateway.websocket("/free/websocket", &bearer(TOKEN));
     let mut idle = gateway.connect();
     assert_eq!(idle.ask(request("GET /public/a", &NONE)).status, 200);
     let mut before = gateway.be_taken_over();
     before.signal("TERM");
     assert!(idle.is_closed());
-    assert!(echoes(&mut socket), "what is under way has its time");
+    assert!(socket.echoes(), "what is under way has its time");
     before.signal("INT");
     assert_eq!(before.end(SOON), Some(1), "{}", before.said());
     assert_eq!(gateway.orders(&bearer(TOKEN)), 200);
@@ -326,7 +308,7 @@ fn an_older_process_goes_on_over_newer_tables() {
         answer.json()["access_token"].as_str().unwrap().to_owned()
     };
     assert_eq!(gateway.orders(&bearer(&issued(&gateway))), 200);
-    let mut socket = websocket(&gateway);
+    let mut socket = gateway.websocket("/free/websocket", &bearer(TOKEN));
     assert_eq!(gateway.orders(&bearer(TOKEN)), 200);
     let database = rusqlite::Connection::open(gateway.place.path("storegate.db")).unwrap();
     database

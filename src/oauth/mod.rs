@@ -230,52 +230,35 @@ pub fn router(
     (router, paths)
 }
 
-async fn token(
-    State(served): State<Arc<Served>>,
-    Extension(requester): Extension<Requester>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let request = Request { requester: &requester, headers: &headers, body: &body };
-    if let Some(preflight) = dialect::preflight(served.endpoint.platform, &method) {
-        return preflight;
+/// What a handler is given.
+type Given = (State<Arc<Served>>, Extension<Requester>, Method, HeaderMap, Bytes);
+
+async fn token(given: Given) -> Response {
+    let platform = given.0.endpoint.platform;
+    match dialect::preflight(platform, &given.2) {
+        Some(preflight) => preflight,
+        None => post(given, "token", dialect::token).await,
     }
-    let mut remark = served.remark("token");
-    let outcome = match method {
-        Method::POST => dialect::token(&served, &request, &mut remark).await,
-        _ => Err(Failure::Method),
-    };
-    tell(&served.limits, served.endpoint.platform, outcome, &request, remark)
 }
 
-async fn introspection(
-    State(served): State<Arc<Served>>,
-    Extension(requester): Extension<Requester>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let request = Request { requester: &requester, headers: &headers, body: &body };
-    let mut remark = served.remark("introspect");
-    let outcome = match method {
-        Method::POST => introspect::introspect(&served, &request, &mut remark).await,
-        _ => Err(Failure::Method),
-    };
-    tell(&served.limits, served.endpoint.platform, outcome, &request, remark)
+async fn introspection(given: Given) -> Response {
+    post(given, "introspect", introspect::introspect).await
 }
 
-async fn revocation(
-    State(served): State<Arc<Served>>,
-    Extension(requester): Extension<Requester>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
+async fn revocation(given: Given) -> Response {
+    post(given, "revoke", revoke::revoke).await
+}
+
+/// Answers a POST by `answer`, and refuses other methods.
+async fn post(
+    (State(served), Extension(requester), method, headers, body): Given,
+    action: &'static str,
+    answer: impl AsyncFnOnce(&Served, &Request<'_>, &mut Remark) -> Result<Value, Failure>,
 ) -> Response {
     let request = Request { requester: &requester, headers: &headers, body: &body };
-    let mut remark = served.remark("revoke");
+    let mut remark = served.remark(action);
     let outcome = match method {
-        Method::POST => revoke::revoke(&served, &request, &mut remark).await,
+        Method::POST => answer(&served, &request, &mut remark).await,
         _ => Err(Failure::Method),
     };
     tell(&served.limits, served.endpoint.platform, outcome, &request, remark)

@@ -83,6 +83,12 @@ impl Client {
         String::from_utf8(self.wire.head().unwrap()).unwrap()
     }
 
+    /// Whether a WebSocket answers a message with the same.
+    pub(crate) fn echoes(&mut self) -> bool {
+        self.send(b"\x81\x02hi");
+        self.exactly(4) == b"\x81\x02hi"
+    }
+
     /// Reads `length` bytes as they come.
     pub(crate) fn exactly(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();

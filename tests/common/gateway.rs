@@ -88,6 +88,21 @@ impl Gateway {
         Client::connect(self.address)
     }
 
+    /// A WebSocket that the upstream has accepted.
+    pub(crate) fn websocket(&self, path: &str, lines: &[String]) -> Client {
+        let handshake = [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ];
+        let lines = [handshake.map(str::to_owned).to_vec(), lines.to_vec()].concat();
+        let mut client = self.connect();
+        client.send(request(&format!("GET {path}"), &lines));
+        assert!(client.head().starts_with("HTTP/1.1 101"));
+        client
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }

@@ -22,6 +22,41 @@ fn files_that_cannot_be_read() {
     assert_eq!(config.replica.path, folder.path().join("storegate.db"));
 }
 
+/// TOML can write what moves a terminal's cursor or reorders its text; no message repeats it.
+#[test]
+fn no_diagnostic_acts_on_the_terminal() {
+    const OPTIONAL: &str = "[server.tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n[upstream.more]\n\
+        servers = [\"http://a\"]\nbalance = \"round_robin\"\nca = \"c\"\n[[route]]\npath = \"/x/{a}/{*b}\"\n\
+        upstream = \"more\"\nauth = [\"bearer\"]\nscopes = { read = \"read:{a}\" }\nmethods = [\"GET\"]\n";
+    let text = format!("{SHIPPED}\n{OPTIONAL}");
+    let strings: Vec<_> = text
+        .match_indices('"')
+        .collect::<Vec<_>>()
+        .chunks(2)
+        .filter_map(|pair| Some((pair.first()?.0 + 1, pair.get(1)?.0)))
+        .collect();
+    assert!(strings.len() > 40, "{}", strings.len());
+    let hostile = [
+        "\\u001b[2J",
+        "/a/{\\u001b[2J}",
+        "/{*\\u001b[2J}/x",
+        "/{a\t}",
+        "http://\\u0007:1",
+        "read:{\\u0009}",
+        "x\\u007fy",
+    ];
+    for (start, end) in strings {
+        for value in hostile {
+            let text = format!("{}{value}{}", &text[..start], &text[end..]);
+            let shown = match Config::parse(&text, "gateway.toml") {
+                Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+                Err(problems) => problems.to_string(),
+            };
+            assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{value}: {shown:?}");
+        }
+    }
+}
+
 #[test]
 fn hostile_files_cost_little() {
     let texts = [
