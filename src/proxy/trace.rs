@@ -50,8 +50,8 @@ impl Span {
             None => data_encoding::HEXLOWER.encode_mut(&begun.to_be_bytes(), &mut span.trace_id),
             Some(parent) => {
                 let parent_id = span.parent_id.insert([b'0'; 16]);
-                span.trace_id.copy_from_slice(parent.trace_id.as_bytes()); // 32 and 16 digits, as it says
-                parent_id.copy_from_slice(parent.span_id.as_bytes());
+                span.trace_id.iter_mut().zip(parent.trace_id.bytes()).for_each(|(own, digit)| *own = digit);
+                parent_id.iter_mut().zip(parent.span_id.bytes()).for_each(|(own, digit)| *own = digit);
             }
         }
         span
