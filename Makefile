@@ -17,6 +17,9 @@ test: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	cargo test --locked
 	cargo test --locked --benches --no-run
+	cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
+	cargo test --locked --features otlp --test otlp --test docs --test schema
+	cargo test --locked --features otlp --lib otlp
 
 build: setup
 	cargo build --locked --release

@@ -173,7 +173,8 @@ fn usage(folder: &std::path::Path) -> Usage {
     let days = |days: u64| Duration::from_secs(days * 86_400);
     let settings = Settings { minutes: days(1), hours: days(30), days: days(400), pairs: 1000, top: 50 };
     let watch = Watch { learning: 86_400, factor: 5.0, calls: 100 };
-    Usage::start(folder.join("usage.db"), settings, Alerts { watch, webhook: None }).unwrap()
+    Usage::start(folder.join("usage.db"), settings, Alerts { watch, webhook: None }, |_| String::new())
+        .unwrap()
 }
 
 criterion_group!(benches, decisions, records);

@@ -171,6 +171,17 @@ fn credentials_are_followed_by_a_keyed_fingerprint() {
     assert!(told.code == 1 && told.err.contains("log.key"), "{told:?}");
     assert!(!nowhere.path("log.key").exists(), "only a gateway makes it");
 
+    // `why` and `explain` name a token by the same, and by nothing else of it.
+    for (id, (name, lines, _, secret)) in ids.iter().zip(&rows).take(5) {
+        let secret = secret.unwrap();
+        let explain = ["explain", "GET", "/api/apps/v1/orders", "--header", &lines[0]];
+        for told in [gateway.place.ok(&["why", id]), gateway.place.ok(&explain)] {
+            let expected = format!("the token's fingerprint is {}\n", known[secret]);
+            assert!(told.contains(&expected), "{name}: {told}");
+            assert!(!told.contains(&sha256(secret)[..8]) && !told.contains(secret), "{name}: {told}");
+        }
+    }
+
     // After a restart the same; with another key another one.
     let restart = |gateway: &mut Gateway| {
         gateway.signal("TERM");

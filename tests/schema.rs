@@ -70,6 +70,8 @@ fn what_is_refused_is_refused_by_both() {
         ("[upstream.b]\nread_timeout = '1s'", ""),
         ("[upstream]\nb = 5", ""),
         ("[idp]\nisuer = 'http://127.0.0.1'", ""),
+        ("[otlp]\nsample = '1%'", ""),
+        ("[otlp]\nendpoint = 4318", ""),
         ("[customer_tokens]\npath = 5", ""),
         ("[[token_endpoint]]\nplatform = 'tiky'\npath = '/a'", ""),
         ("", "auth = 'bearer'"),
@@ -121,6 +123,7 @@ fn document(path: &[String], value: &Value) -> Value {
         ("token_endpoint/0", json!({ "path": "/t", "platform": "standard" })),
         ("customer_tokens", json!({ "path": "/c" })),
         ("idp", json!({ "issuer": "https://id.example.com" })),
+        ("otlp", json!({ "endpoint": "http://127.0.0.1:4318" })),
     ];
     let mut place = &mut document;
     for (depth, name) in path.iter().enumerate() {

@@ -241,7 +241,8 @@ fn a_credential_that_leaves_its_pattern_is_told() {
     for address in ["192.0.2.1", "192.0.2.9", "203.0.113.1"] {
         assert_eq!(gateway.orders(&from(address, client(&MAIN, "22"))), 200);
     }
-    counted(&gateway, &[], 3);
+    assert_eq!(gateway.orders(&from("192.0.2.1", bearer(TOKEN))), 200);
+    counted(&gateway, &[], 4);
     gateway.signal("TERM");
     assert_eq!(gateway.end(SOON), Some(0));
     age_patterns(&gateway);
@@ -253,7 +254,7 @@ fn a_credential_that_leaves_its_pattern_is_told() {
     assert_eq!(gateway.orders(&from("198.51.100.1", wrong)), 401);
     let session = bearer(&Session::of(&MAIN, 22, 501).token());
     assert_eq!(gateway.orders(&from("198.51.100.1", session)), 200);
-    counted(&gateway, &[], 6);
+    counted(&gateway, &[], 7);
     assert_eq!(
         (alerts(&gateway, "new_address"), alerts(&gateway, "spike")),
         (0.0, 0.0),
@@ -278,6 +279,12 @@ fn a_credential_that_leaves_its_pattern_is_told() {
     ] {
         assert_eq!(alert[member], value, "{member}: {alert}");
     }
+    // A token is named as in the access log.
+    assert_eq!(gateway.orders(&from("198.51.100.1", bearer(TOKEN))), 200);
+    let alert = told("new_address");
+    let fingerprint = gateway.place.run_with(&["fingerprint"], TOKEN);
+    assert_eq!((&alert["credential"], &alert["store_id"]), (&"bearer".into(), &22.into()), "{alert}");
+    assert_eq!(alert["token"], fingerprint.out.trim(), "{alert}");
     let burst = || {
         (0..30).for_each(|_| assert_eq!(gateway.orders(&from("192.0.2.1", client(&MAIN, "22"))), 200));
         (alerts(&gateway, "spike") > 0.0).then_some(())
@@ -288,14 +295,16 @@ fn a_credential_that_leaves_its_pattern_is_told() {
     assert!(alert["calls"].as_u64().unwrap() > 20, "{alert}");
 
     let delivered = "storegate_usage_webhook_total{result=\"delivered\"}";
-    wait_until(SOON, || (metric(&gateway, delivered) == 2.0).then_some(())).expect("both are counted");
-    assert_eq!((alerts(&gateway, "new_address"), alerts(&gateway, "spike")), (1.0, 1.0), "each is told once");
+    wait_until(SOON, || (metric(&gateway, delivered) == 3.0).then_some(())).expect("all are counted");
+    assert_eq!((alerts(&gateway, "new_address"), alerts(&gateway, "spike")), (2.0, 1.0), "each is told once");
     let said = gateway.said();
-    for event in
-        ["a credential is used from where it never was", "many more calls than usual with a credential"]
-    {
+    for (event, count) in [
+        ("a credential is used from where it never was", 2),
+        ("many more calls than usual with a credential", 1),
+    ] {
         let lines: Vec<&str> = said.lines().filter(|line| line.contains(event)).collect();
-        assert!(lines.len() == 1 && lines[0].contains(MAIN.client_id), "{event}: {said}");
+        assert!(lines.len() == count && lines[0].contains(MAIN.client_id), "{event}: {said}");
     }
+    assert!(said.contains(fingerprint.out.trim()) && !said.contains(TOKEN), "{said}");
     assert!(!said.contains(MAIN.secret) && !said.contains(WEBHOOK_SECRET));
 }

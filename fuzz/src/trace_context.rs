@@ -1,11 +1,12 @@
 //! Trace context: a `traceparent`, then lines of `tracestate`.
 
-use storegate::wire::trace_context::{is_tracestate, trace_id};
+use storegate::wire::trace_context::{is_tracestate, parent as read};
 
 pub fn check(data: &[u8]) {
     let mut lines = super::lines(data);
     let parent = lines.next().unwrap_or_default();
-    assert_eq!(trace_id(parent), parent_in_parts(parent), "b\"{}\"", parent.escape_ascii());
+    let found = read(parent).map(|one| (one.trace_id, one.span_id, one.is_sampled));
+    assert_eq!(found, parent_in_parts(parent), "b\"{}\"", parent.escape_ascii());
     let state: Vec<&[u8]> = lines.collect();
     let accepted = is_tracestate(state.iter().copied());
     assert_eq!(accepted, is_list(&state), "{state:?}");
@@ -14,12 +15,12 @@ pub fn check(data: &[u8]) {
 }
 
 /// By position, where the other reads by separators.
-fn parent_in_parts(parent: &[u8]) -> Option<&str> {
+fn parent_in_parts(parent: &[u8]) -> Option<(&str, &str, bool)> {
     let hex = |range: std::ops::Range<usize>| {
         let part = parent.get(range)?;
         part.iter().all(|byte| b"0123456789abcdef".contains(byte)).then_some(part)
     };
-    let (version, trace, span, _) = (hex(0..2)?, hex(3..35)?, hex(36..52)?, hex(53..55)?);
+    let (version, trace, span, flags) = (hex(0..2)?, hex(3..35)?, hex(36..52)?, hex(53..55)?);
     let is_null = |part: &[u8]| part.iter().filter(|byte| **byte != b'0').count() == 0;
     let dashes = [2, 35, 52].into_iter().all(|at| parent[at] == b'-');
     let more = &parent[55..];
@@ -30,7 +31,9 @@ fn parent_in_parts(parent: &[u8]) -> Option<&str> {
         _ => false,
     };
     let good = dashes && may_follow && version != b"ff" && !is_null(trace) && !is_null(span);
-    good.then(|| std::str::from_utf8(trace).unwrap())
+    let text = |part| std::str::from_utf8(part).unwrap();
+    let sampled = u8::from_str_radix(text(flags), 16).unwrap() % 2 == 1;
+    good.then(|| (text(trace), text(span), sampled))
 }
 
 /// With whole texts and a list of keys, without bounds on the way.

@@ -37,7 +37,7 @@ use utoipa_axum::routes;
 
 use crate::limits::{FailureBudgets, FailureSettings, Rate};
 use crate::replica::{Actor, Prefixes, Replica, Writer};
-use crate::telemetry::{Decision, Metrics};
+use crate::telemetry::{Decision, FingerprintKey, Metrics};
 use crate::usage::{FileError, Filter, Report};
 pub use listener::serve;
 use refused::Refused;
@@ -72,6 +72,9 @@ pub trait Status: Send + Sync + 'static {
 
     /// The last decision on the request with this id, if it is kept.
     fn decision(&self, request_id: &str) -> Option<Decision>;
+
+    /// What credentials are named by.
+    fn fingerprints(&self) -> &FingerprintKey;
 
     /// Who calls how much. Reads a file.
     fn usage(&self, filter: &Filter) -> Result<Report, FileError>;

@@ -10,7 +10,7 @@ use super::refused::{ErrorBody, Refused};
 use crate::catalogue;
 use crate::gate::Reason;
 use crate::proxy::Outcome;
-use crate::telemetry::Decision;
+use crate::telemetry::{Decision, FingerprintKey};
 
 /// A decision as it is told, by `explain` and by `why`.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -96,14 +96,16 @@ pub struct Past {
     responses((status = 200, description = "The decision.", body = Past),
         (status = "default", description = "Refused.", body = ErrorBody)))]
 pub(super) async fn decision(Path(request_id): Path<String>, call: Call) -> Result<Json<Past>, Refused> {
-    let found = call.owner()?.status.decision(&request_id);
-    let found = found
+    let status = &call.owner()?.status;
+    let found = status
+        .decision(&request_id)
         .ok_or_else(|| Refused::NotFound("No decision on a request with this id is kept.".to_owned()))?;
-    Ok(Json(Past::from(&found)))
+    Ok(Json(Past::of(&found, status.fingerprints())))
 }
 
-impl From<&Decision> for Past {
-    fn from(decision: &Decision) -> Self {
+impl Past {
+    /// Tells a decision; an access token by its fingerprint.
+    fn of(decision: &Decision, key: &FingerprintKey) -> Self {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Self {
@@ -120,7 +122,7 @@ impl From<&Decision> for Past {
                 route: decision.route.as_ref().map(|route| route.pattern.to_string()),
                 upstream: decision.route.as_ref().map(|route| route.upstream.to_string()),
                 status: decision.status,
-                steps: decision.told().iter().map(ToString::to_string).collect(),
+                steps: decision.told(key).iter().map(ToString::to_string).collect(),
                 ..outcome(decision)
             },
         }

@@ -27,6 +27,9 @@ pub(super) struct EngineBuilder {
     pub(super) usage: Option<Arc<Usage>>,
     /// What identity providers work with.
     pub(super) provider: Arc<Provider>,
+    /// Where spans are exported, if they are.
+    #[cfg(feature = "otlp")]
+    pub(super) spans: Option<Arc<crate::telemetry::Exporter>>,
     /// Why the system's certificate authorities cannot be used, if they cannot.
     pub(super) no_authorities: Option<String>,
 }
@@ -68,6 +71,8 @@ impl EngineBuilder {
             self.usage.clone(),
             routes,
         );
+        #[cfg(feature = "otlp")]
+        let telemetry = telemetry.exporting(self.spans.clone());
         let refusals = Refusals::new(config.errors.format, config.errors.docs_url.as_deref());
         let limits = Arc::new(limits);
         let local = self.local(&config, &limits)?;

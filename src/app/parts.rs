@@ -21,7 +21,7 @@ use crate::config::{self, Config};
 use crate::hasher::Hasher;
 use crate::idp::Provider;
 use crate::limits::Places;
-use crate::model::{ProofKey, Timestamp};
+use crate::model::{ProofKey, Timestamp, TokenDigest};
 use crate::oauth::Authority;
 use crate::proxy::{
     self, Checker, Door, DoorParts, Endings, Engines, Handshake, InFlight, LeashBook, MOST_ATTEMPTS,
@@ -93,7 +93,15 @@ pub(super) async fn build(
         config.server.trusted_proxies.clone(),
     );
     let recent = Arc::new(Recent::new(config.log.recent_decisions));
-    let usage = start_usage(&config, &replica)?;
+    let usage = start_usage(&config, &replica, access_log.fingerprints())?;
+    #[cfg(feature = "otlp")]
+    let spans = match &config.otlp {
+        Some(otlp) => {
+            let (key, metrics) = (access_log.fingerprints().clone(), metrics.otlp.clone());
+            Some(Arc::new(crate::telemetry::Exporter::start(otlp, key, metrics)?))
+        }
+        None => None,
+    };
     let builder = EngineBuilder {
         proof_key,
         metrics,
@@ -102,6 +110,8 @@ pub(super) async fn build(
         authority,
         provider: Arc::clone(&provider),
         usage,
+        #[cfg(feature = "otlp")]
+        spans,
         no_authorities,
     };
     let engines = Arc::new(Engines::new(builder.build(config, None).await?));
@@ -141,12 +151,18 @@ pub(super) async fn build(
 }
 
 /// Begins to count who calls how much, where that is wanted.
-fn start_usage(config: &Config, replica: &Replica) -> Result<Option<Arc<Usage>>, StartError> {
+fn start_usage(
+    config: &Config,
+    replica: &Replica,
+    key: &FingerprintKey,
+) -> Result<Option<Arc<Usage>>, StartError> {
     let config::Usage { enabled, settings, alerts } = &config.usage;
     if !enabled {
         return Ok(None);
     }
-    Ok(Some(Arc::new(Usage::start(usage::path(replica.path()), settings.clone(), alerts.clone())?)))
+    let (path, key) = (usage::path(replica.path()), key.clone());
+    let fingerprint = move |token: &TokenDigest| key.of_token(token);
+    Ok(Some(Arc::new(Usage::start(path, settings.clone(), alerts.clone(), fingerprint)?)))
 }
 
 /// Opens the destination of the access log.
@@ -237,6 +253,10 @@ impl admin::Status for Status {
 
     fn decision(&self, request_id: &str) -> Option<Decision> {
         self.reloader.builder.recent.find(request_id)
+    }
+
+    fn fingerprints(&self) -> &FingerprintKey {
+        self.reloader.builder.access_log.fingerprints()
     }
 
     fn usage(&self, filter: &usage::Filter) -> Result<usage::Report, usage::FileError> {

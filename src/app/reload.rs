@@ -97,6 +97,7 @@ impl Fixed {
             ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
             ("usage", format!("{:?}", config.usage)),
+            ("otlp", format!("{:?}", config.otlp)),
         ])
     }
 

@@ -14,6 +14,7 @@ use crate::gate::{Decision, Pass, RawHead, Reason, Step, Told, Trail};
 use crate::hasher::{Hasher, Verdict};
 use crate::model::{ProofKey, Timestamp};
 use crate::replica::{self, Replica};
+use crate::telemetry::FingerprintKey;
 
 /// Tell every step of the decision on a request
 #[derive(Debug, clap::Args)]
@@ -31,12 +32,18 @@ pub(super) struct Arguments {
 }
 
 /// Keeps each step as a sentence.
-#[derive(Default)]
-struct Telling(Vec<String>);
+struct Telling {
+    steps: Vec<String>,
+    key: Option<FingerprintKey>,
+}
 
 impl Trail for Telling {
     fn step(&mut self, step: Step<'_>) {
-        self.0.push(Told::from(step).to_string());
+        let told = match (step, &self.key) {
+            (Step::Digest(digest), Some(key)) => Told::Digest(Some(key.of_token(digest))),
+            (step, _) => Told::from(step),
+        };
+        self.steps.push(told.to_string());
     }
 }
 
@@ -72,7 +79,9 @@ impl Arguments {
             headers: &headers,
             peer: self.from,
         };
-        let mut telling = Telling::default();
+        // A gateway makes the key, and complains of one that cannot be used.
+        let key = FingerprintKey::read(replica.path()).ok().flatten();
+        let mut telling = Telling { steps: Vec::new(), key };
         let head = match gate.admit(&raw) {
             Ok(head) => head,
             Err(reason) => return print(output, refused(&reason, telling, None)),
@@ -85,7 +94,7 @@ impl Arguments {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
         for _ in 0..2 {
-            telling.0.clear();
+            telling.steps.clear();
             match gate.decide(&head, &replica, Timestamp::now(), &mut telling) {
                 Decision::Refuse(reason) => {
                     return print(output, refused(&reason, telling, Some(head.target.path())));
@@ -114,7 +123,7 @@ impl Arguments {
                         route: Some(route.pattern.to_string()),
                         upstream: upstreams.get(route.upstream).cloned(),
                         target: Some(head.target.path_and_query().into_owned()),
-                        steps: telling.0,
+                        steps: telling.steps,
                         removed: removed.iter().map(ToString::to_string).collect(),
                         injected: injected
                             .iter()
@@ -158,7 +167,7 @@ fn answered_here(step: String, path: &str) -> Explanation {
 }
 
 fn refused(reason: &Reason, telling: Telling, path: Option<&str>) -> Explanation {
-    Explanation { target: path.map(str::to_owned), steps: telling.0, ..Explanation::refused(reason) }
+    Explanation { target: path.map(str::to_owned), steps: telling.steps, ..Explanation::refused(reason) }
 }
 
 fn print(output: &Output, explanation: Explanation) -> Result<(), Failure> {

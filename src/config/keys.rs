@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Keys whose values may hold a secret, as dotted paths; `*` is a name that the operator chose. Their
 /// values are never shown, and may be references to files.
-const SECRETS: &[&str] = &["limits.shared", "usage.alerts.secret", "usage.alerts.webhook"];
+const SECRETS: &[&str] = &["limits.shared", "otlp.header", "usage.alerts.secret", "usage.alerts.webhook"];
 
 /// Whether the value at this path may hold a secret.
 pub(super) fn is_secret(path: &[&str]) -> bool {

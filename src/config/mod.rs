@@ -16,6 +16,7 @@ mod inject;
 mod keys;
 mod limits;
 mod log;
+mod otlp;
 mod raw;
 mod references;
 mod replica;
@@ -47,6 +48,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use errors::Errors;
 pub use limits::Limits;
 pub use log::Log;
+pub use otlp::Otlp;
 pub use replica::{Credentials, Hasher, Replica, Source};
 pub use schema::schema;
 pub use server::{Admin, AdminTls, ClientCertificates, Server, Tls};
@@ -95,6 +97,8 @@ pub struct Config {
     pub log: Log,
     /// Who calls how much.
     pub usage: Usage,
+    /// Where the spans of requests are exported; nowhere by default, and never without the feature `otlp`.
+    pub otlp: Option<Otlp>,
     /// How refusals are written.
     pub errors: Errors,
     /// The routes; at least one.
@@ -258,6 +262,7 @@ fn check(table: &Spanned<DeTable<'_>>, end: usize, folder: &Path, report: &Repor
         idp: idp::check(raw.idp.as_ref(), &taken, folder, report),
         log: Log::check(&raw.log, folder, report),
         usage: Usage::check(&raw.usage, report),
+        otlp: Otlp::check(&raw.otlp, report),
         errors: Errors::check(&raw.errors, report),
         routes,
         rates,

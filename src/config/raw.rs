@@ -28,6 +28,7 @@ pub(super) struct Document<'d> {
     pub(super) inject: Inject<'d>,
     pub(super) log: Log<'d>,
     pub(super) usage: Usage<'d>,
+    pub(super) otlp: Otlp<'d>,
     pub(super) errors: Errors<'d>,
     pub(super) limits: Limits<'d>,
     pub(super) idp: Option<Idp<'d>>,
@@ -215,6 +216,16 @@ pub(super) struct Alerts<'d> {
 }
 
 #[derive(Debug)]
+pub(super) struct Otlp<'d> {
+    pub(super) span: Range<usize>,
+    pub(super) is_present: bool,
+    pub(super) endpoint: Text<'d>,
+    pub(super) sample: Text<'d>,
+    pub(super) service_name: Text<'d>,
+    pub(super) header: Text<'d>,
+}
+
+#[derive(Debug)]
 pub(super) struct Errors<'d> {
     pub(super) format: Text<'d>,
     pub(super) docs_url: Text<'d>,
@@ -298,6 +309,7 @@ impl<'d> Document<'d> {
             inject: Inject::read(root.section("inject")),
             log: Log::read(root.section("log")),
             usage: Usage::read(root.section("usage")),
+            otlp: Otlp::read(root.section("otlp")),
             errors: Errors::read(root.section("errors")),
             limits: Limits::read(root.section("limits")),
             idp: Idp::read(root.section("idp")),
@@ -574,6 +586,22 @@ impl<'d> Alerts<'d> {
         };
         section.finish();
         alerts
+    }
+}
+
+impl<'d> Otlp<'d> {
+    fn read(mut section: Section<'d>) -> Self {
+        section.require("endpoint", "write `endpoint = \"http://127.0.0.1:4318\"`");
+        let otlp = Self {
+            span: section.span(),
+            is_present: section.is_present(),
+            endpoint: section.text("endpoint"),
+            sample: section.text("sample"),
+            service_name: section.text("service_name"),
+            header: section.text("header"),
+        };
+        section.finish();
+        otlp
     }
 }
 

@@ -42,7 +42,7 @@ pub use refusal::{Code, Reason};
 pub use route::{Access, Captures, Found, Kind, Kinds, PathCase, Route, RouteError, RouteTable, captures};
 pub use scope_rule::{ScopeRules, ScopeTemplate, ScopeTemplateError, ScopeText};
 pub use tenure::Tenure;
-pub use trail::{Fingerprint, Step, Steps, Told, Trail};
+pub use trail::{Step, Steps, Told, Trail};
 pub use verify::{Challenge, Verified};
 
 use crate::model::{AddressList, ProofKey, ScopeSet, Timestamp};

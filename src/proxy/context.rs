@@ -14,9 +14,9 @@ use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
 use crate::gate::credential::Shown;
-use crate::gate::{Fingerprint, Kind, Pass, Reason, Step, Steps, Trail};
+use crate::gate::{Kind, Pass, Reason, Step, Steps, Trail};
 use crate::limits::Quota;
-use crate::model::{App, InstallationId, Platform, Remark, Store};
+use crate::model::{App, InstallationId, Platform, Remark, Store, TokenDigest};
 
 /// One request, from its head to its log line.
 #[derive(Debug)]
@@ -49,6 +49,9 @@ pub struct Context {
     pub(super) known: Known,
     /// What an endpoint of ours told of the request that it answered; boxed, as it is rare.
     pub(super) local: Option<Box<Answered>>,
+    /// Where the request is exported.
+    #[cfg(feature = "otlp")]
+    pub(super) span: Option<super::trace::Span>,
     /// Counts as under way until this is dropped, whatever becomes of the request.
     pub(super) _in_flight: InFlightRequest,
 }
@@ -74,7 +77,7 @@ pub(super) struct Known {
     pub(super) installation: Option<InstallationId>,
     /// Those in force, once the caller is verified.
     pub(super) scopes: Option<HeaderValue>,
-    pub(super) token: Option<Fingerprint>,
+    pub(super) token: Option<TokenDigest>,
     pub(super) steps: Steps,
     /// Whose words a refusal is told in.
     pub(super) platform: Platform,
@@ -93,7 +96,7 @@ impl Trail for Known {
             Step::Store(store) => self.store = Some(Arc::clone(store)),
             Step::Installation(found) => self.installation = Some(found.installation_id),
             Step::Scopes(scopes) => self.scopes = Some(scopes.header().clone()),
-            Step::Digest(digest) => self.token = Some(Fingerprint::of(digest)),
+            Step::Digest(digest) => self.token = Some(*digest),
             _ => {}
         }
     }
@@ -110,6 +113,18 @@ pub enum Outcome {
     Local,
     /// The client or the upstream broke off after the answer had begun, or before any could be sent.
     Broken,
+}
+
+impl Outcome {
+    /// Its name in the access log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Refused => "refused",
+            Self::Local => "local",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// The record of one request that ended, for metrics and the access log.
@@ -171,7 +186,7 @@ pub struct Asked<'r> {
     /// The scopes in force, once the caller was verified.
     pub scopes: Option<&'r HeaderValue>,
     /// Of the access token that was presented.
-    pub token: Option<Fingerprint>,
+    pub token: Option<TokenDigest>,
     /// The steps that were taken.
     pub steps: Steps,
 }

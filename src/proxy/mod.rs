@@ -47,5 +47,7 @@ pub use tls::{
     AdminHandshake, ClientAuth, ClientVerifier, Handshake, OtherFiles, Renewal, ServerCertificate,
     TlsFileError, UpstreamTls,
 };
+#[cfg(feature = "otlp")]
+pub use trace::Span;
 pub use upstream::{Scheme, Upstream, UpstreamServer, UpstreamStatus, UpstreamTimeouts, Upstreams};
 pub use watch::ClientLimits;

@@ -33,6 +33,8 @@ use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Rea
 use crate::hasher::{Hasher, Verdict};
 use crate::limits::{Caller, Draw, Quota};
 use crate::model::{Requester, Timestamp};
+#[cfg(feature = "otlp")]
+use crate::wire::trace_context::Parent;
 
 /// How often a decision is taken anew when the app's record changes while its secret is proved.
 const PROOF_ROUNDS: usize = 3;
@@ -45,6 +47,14 @@ const SET_AT_MOST: usize = 12;
 pub trait Recorder: Send + Sync + 'static {
     /// Notes a request that ended. Called on a request thread: it must not wait for anything slow.
     fn record(&self, record: &Record<'_>);
+
+    /// Begins the span of a request below that of its caller, where it is one that is exported.
+    #[cfg(feature = "otlp")]
+    fn begin_span(&self, parent: Option<Parent<'_>>) -> Option<trace::Span>;
+
+    /// Exports the span of a request that ended. It must not wait, either.
+    #[cfg(feature = "otlp")]
+    fn end_span(&self, span: &trace::Span, record: &Record<'_>);
 }
 
 /// The gateway as a Pingora proxy.
@@ -275,6 +285,8 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             answer: None,
             known: Known::default(),
             local: None,
+            #[cfg(feature = "otlp")]
+            span: None,
             _in_flight: self.0.in_flight.enter(),
         }
     }
@@ -305,6 +317,11 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             None
         };
         context.request_id = sent.unwrap_or_else(|| self.0.request_ids.next());
+        #[cfg(feature = "otlp")]
+        {
+            let parent = trace::parent(&session.req_header().headers);
+            context.span = context.engine.recorder.begin_span(parent);
+        }
         Ok(())
     }
 
@@ -403,6 +420,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             head.headers.remove(&name);
         }
         trace::clean(&mut head.headers);
+        #[cfg(feature = "otlp")]
+        if let Some(span) = &context.span {
+            span.pass_on(&mut head.headers);
+        }
         head.headers.reserve(SET_AT_MOST);
         let origin = Origin {
             peer: &context.peer,
@@ -577,7 +598,10 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             leash.rest();
         }
         let known = &context.known;
-        context.engine.recorder.record(&Record {
+        let trace_id = trace::parent(&session.req_header().headers).map(|parent| parent.trace_id);
+        #[cfg(feature = "otlp")]
+        let trace_id = trace_id.or(context.span.as_ref().map(trace::Span::trace_id));
+        let record = Record {
             request_id: &context.request_id,
             outcome,
             reason: context.refused.as_ref(),
@@ -588,7 +612,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             route: known.route,
             kind: known.kind,
             shown: Shown::of(&session.req_header().headers),
-            trace_id: trace::trace_id(&session.req_header().headers),
+            trace_id,
             app: known.app.as_ref(),
             store: known.store.as_deref(),
             caller: context.caller,
@@ -597,7 +621,12 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),
             asked: asked(session, context),
-        });
+        };
+        context.engine.recorder.record(&record);
+        #[cfg(feature = "otlp")]
+        if let Some(span) = &context.span {
+            context.engine.recorder.end_span(span, &record);
+        }
     }
 
     /// The door tells who is at the other end, once for each request.

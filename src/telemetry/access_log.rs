@@ -117,6 +117,11 @@ impl AccessLog {
         self.wake();
     }
 
+    /// What its lines name credentials by.
+    pub fn fingerprints(&self) -> &FingerprintKey {
+        &self.shared.key
+    }
+
     /// Adds the line of a request that ended `now`, since 1970, on this route. False when there was no room.
     pub(super) fn push(&self, record: &Record<'_>, route: Option<&Written>, now: Duration) -> bool {
         let format = self.shared.format.load(Ordering::Relaxed);

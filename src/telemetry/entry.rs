@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fingerprint::DIGITS;
 use super::line::{Format, Line, Written, name};
-use crate::proxy::{Outcome, Record};
+use crate::proxy::Record;
 
 /// Adds the line of a request that ended `now`, since 1970. Gives the place of its credential's fingerprint, which is
 /// put there later; `None` where there was no credential.
@@ -27,15 +27,7 @@ pub(super) fn write(
     if let Some(route) = route {
         line.written(name!("route"), route);
     }
-    line.plain(
-        name!("outcome"),
-        match record.outcome {
-            Outcome::Forwarded => "forwarded",
-            Outcome::Refused => "refused",
-            Outcome::Broken => "broken",
-            Outcome::Local => "local",
-        },
-    );
+    line.plain(name!("outcome"), record.outcome.name());
     line.number(name!("status"), record.status.into());
     if let Some(reason) = record.reason {
         line.plain(name!("code"), reason.code().name());

@@ -1,6 +1,9 @@
 //! The fingerprint of a credential in the access log: who reads the log can follow one credential through days and
 //! processes, and learns nothing of it.
 //!
+//! It is the beginning of the HMAC-SHA-256 of the credential's SHA-256. That is all that is kept of an access token, and
+//! so alerts and `storegate why` can name a token as its line does.
+//!
 //! It is keyed: without the key nobody can try out what a guessed or found credential's fingerprint would be. The key
 //! stands in a file beside the replica that only its owner can read, made once.
 
@@ -9,9 +12,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::model::TokenDigest;
 use crate::replica::read_private;
 
 /// Bytes of the key, as many as HMAC-SHA-256 puts out (RFC 2104 section 3).
@@ -71,14 +75,22 @@ impl FingerprintKey {
         self.of(head(credential)).iter().map(|digit| char::from(*digit)).collect()
     }
 
+    /// The fingerprint of the access token with this digest.
+    pub fn of_token(&self, digest: &TokenDigest) -> String {
+        self.of_digest(&digest.0).iter().map(|digit| char::from(*digit)).collect()
+    }
+
     fn new(key: &[u8]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104)"))
     }
 
-    /// The beginning of its HMAC-SHA-256.
     pub(super) fn of(&self, credential: &[u8]) -> [u8; DIGITS] {
+        self.of_digest(&Sha256::digest(credential).into())
+    }
+
+    fn of_digest(&self, digest: &[u8; 32]) -> [u8; DIGITS] {
         let mut digits = [0; DIGITS];
-        let tag = self.0.clone().chain_update(credential).finalize().into_bytes();
+        let tag = self.0.clone().chain_update(digest).finalize().into_bytes();
         data_encoding::HEXLOWER.encode_mut(&tag[..DIGITS / 2], &mut digits);
         digits
     }
@@ -143,10 +155,13 @@ mod tests {
         assert_eq!(format!("{other:?}"), "FingerprintKey(…)");
     }
 
-    /// RFC 4231, test case 2 (a key of 4 bytes), cut.
+    /// As Python's `hmac` computes it. A token is known by its digest alone.
     #[test]
-    fn it_is_the_beginning_of_the_hmac() {
-        assert_eq!(&FingerprintKey::new(b"Jefe").of(b"what do ya want for nothing?"), b"5bdcc146bf60");
+    fn it_is_the_beginning_of_the_hmac_of_the_digest() {
+        let (key, token) = (FingerprintKey::new(b"Jefe"), b"what do ya want for nothing?");
+        assert_eq!(&key.of(token), b"5e95b0cc691c");
+        assert_eq!(key.fingerprint(token), "5e95b0cc691c");
+        assert_eq!(key.of_token(&TokenDigest::of(token)), "5e95b0cc691c");
     }
 
     #[test]

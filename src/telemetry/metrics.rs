@@ -11,6 +11,8 @@ use prometheus::{
 };
 
 use super::hashers::Hashers;
+#[cfg(feature = "otlp")]
+use super::otlp::OtlpMetrics;
 use super::reloads::Reloads;
 use super::requests::{OfRoute, Requests};
 use super::usage::UsageMetrics;
@@ -58,6 +60,9 @@ pub struct Metrics {
     pub reloads: Reloads,
     /// Who calls how much.
     pub usage: UsageMetrics,
+    /// What became of spans.
+    #[cfg(feature = "otlp")]
+    pub otlp: OtlpMetrics,
 }
 
 /// What the proxy counts itself; set when the metrics are read.
@@ -205,6 +210,8 @@ impl Metrics {
         registry.register(Box::new(replica_age.clone()))?;
         let reloads = Reloads::new(&registry)?;
         let usage = UsageMetrics::new(&registry)?;
+        #[cfg(feature = "otlp")]
+        let otlp = OtlpMetrics::new(&registry)?;
         Ok(Self {
             requests,
             endpoints,
@@ -234,6 +241,8 @@ impl Metrics {
             replica_age,
             reloads,
             usage,
+            #[cfg(feature = "otlp")]
+            otlp,
         })
     }
 

@@ -9,6 +9,8 @@ mod hashers;
 mod line;
 mod messages;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod recent;
 mod reloads;
 mod requests;
@@ -20,6 +22,8 @@ pub use hashers::{HasherMetrics, Hashers};
 pub use line::Format;
 pub use messages::Level;
 pub use metrics::Metrics;
+#[cfg(feature = "otlp")]
+pub use otlp::{Exporter, OtlpMetrics};
 pub use recent::{Decision, Recent, RouteName};
 pub use reloads::Reloads;
 pub use usage::UsageMetrics;
@@ -33,8 +37,12 @@ use line::Written;
 use requests::OfRoute;
 
 use crate::gate::Reason;
+#[cfg(feature = "otlp")]
+use crate::proxy::Span;
 use crate::proxy::{Outcome, Record, Recorder};
 use crate::usage::{Sample, Usage, Verdict};
+#[cfg(feature = "otlp")]
+use crate::wire::trace_context::Parent;
 
 /// Counts each request of one configuration and passes it to the access log.
 #[derive(Debug)]
@@ -45,6 +53,8 @@ pub struct Telemetry {
     usage: Option<Arc<Usage>>,
     /// By position.
     routes: Box<[Named]>,
+    #[cfg(feature = "otlp")]
+    spans: Option<Arc<Exporter>>,
 }
 
 /// A route, as its requests are recorded.
@@ -74,7 +84,21 @@ impl Telemetry {
             name: Arc::new(name),
         };
         let routes = routes.map(name).collect();
-        Self { metrics, access_log, recent, usage, routes }
+        Self {
+            metrics,
+            access_log,
+            recent,
+            usage,
+            routes,
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }
+    }
+
+    /// Exports spans as well, where there is somewhere to.
+    #[cfg(feature = "otlp")]
+    pub fn exporting(self, spans: Option<Arc<Exporter>>) -> Self {
+        Self { spans, ..self }
     }
 }
 
@@ -94,6 +118,19 @@ impl Recorder for Telemetry {
         self.recent.keep(record, route.map(|route| &route.name), now);
         if !self.access_log.push(record, route.map(|route| &route.written), now) {
             self.metrics.access_log_dropped.inc();
+        }
+    }
+
+    #[cfg(feature = "otlp")]
+    fn begin_span(&self, parent: Option<Parent<'_>>) -> Option<Span> {
+        self.spans.as_ref()?.begin(parent)
+    }
+
+    #[cfg(feature = "otlp")]
+    fn end_span(&self, span: &Span, record: &Record<'_>) {
+        let route = record.route.and_then(|index| self.routes.get(index));
+        if let Some(spans) = &self.spans {
+            spans.end(span, record, route.map(|route| &route.name));
         }
     }
 }

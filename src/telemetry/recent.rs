@@ -4,7 +4,7 @@
 //! So many places as configured, taken in turn; the oldest decision gives way. A request takes the next
 //! number and writes into the place of its own, whose texts keep their memory: no request waits for
 //! another one or for a reader, and hardly one allocates. No credential is kept and no query: the path in normal
-//! form, ids, and what was found.
+//! form, ids, the SHA-256 of access tokens, and what was found.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use std::time::Duration;
 use http::{HeaderValue, Method};
 use parking_lot::Mutex;
 
-use crate::gate::{Fingerprint, Kind, Reason, Steps, Told};
-use crate::model::{AppStatus, InstallationId, StoreId, StoreStatus};
+use super::FingerprintKey;
+use crate::gate::{Kind, Reason, Steps, Told};
+use crate::model::{AppStatus, InstallationId, StoreId, StoreStatus, TokenDigest};
 use crate::proxy::{Ending, Outcome, Record};
 
 /// The longest path and host that are kept, in bytes.
@@ -66,7 +67,7 @@ pub struct Decision {
     pub installation: Option<InstallationId>,
     /// The scopes in force, once the caller was verified.
     pub scopes: Option<HeaderValue>,
-    pub token: Option<Fingerprint>,
+    pub token: Option<TokenDigest>,
     pub steps: Steps,
     pub caller: Option<IpAddr>,
     pub total: Duration,
@@ -171,14 +172,14 @@ impl Decision {
         self.ended = record.ended;
     }
 
-    /// The steps in their order, as sentences.
-    pub fn told(&self) -> Vec<Told> {
+    /// The steps in their order, as sentences; an access token by its fingerprint.
+    pub fn told(&self, key: &FingerprintKey) -> Vec<Told> {
         let steps = self.steps;
         let mut told = Vec::new();
         told.extend(self.route.as_ref().map(|route| Told::Route(route.pattern.to_string())));
         told.extend(steps.was_preflight().then_some(Told::Preflight));
         told.extend(self.kind.map(Told::Presented));
-        told.extend(self.token.map(Told::Digest));
+        told.extend(self.token.map(|digest| Told::Digest(Some(key.of_token(&digest)))));
         told.extend(steps.found_token().then_some(Told::Token));
         told.extend(self.app.clone().map(|(client_id, status)| Told::App(client_id, status)));
         told.extend(steps.proved_secret().then_some(Told::SecretEqual));

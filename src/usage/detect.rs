@@ -60,7 +60,7 @@ pub struct Alert {
     pub credential: &'static str,
     /// The store, of access tokens.
     pub store_id: Option<u64>,
-    /// The fingerprint of the access token that was shown.
+    /// The fingerprint of the access token that was shown, as in the access log.
     pub token: Option<String>,
     /// What is unusual.
     #[serde(flatten)]
@@ -176,7 +176,7 @@ impl Detector {
             client_id: client_id.to_owned(),
             credential: kind.name(),
             store_id: (kind == Kind::Bearer && store > 0).then_some(store),
-            token: sample.token.map(|token| token.to_string()),
+            token: None, // whoever has the key fills it in
             what,
             is_told: false,
         };

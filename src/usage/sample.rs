@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::counts::Verdict;
-use crate::gate::{Fingerprint, Kind};
-use crate::model::{App, StoreId};
+use crate::gate::Kind;
+use crate::model::{App, StoreId, TokenDigest};
 
 /// Buffers; each request thread has one, and shares it when there are more threads.
 const BUFFERS: usize = 16;
 
-/// Samples that may wait in a buffer: a core's work of half a second, some 1.5 MB.
+/// Samples that may wait in a buffer: a core's work of half a second, some 2 MB.
 const ROOM: usize = 16 * 1024;
 
 /// What is kept of one request.
@@ -29,7 +29,7 @@ pub struct Sample {
     /// Whether the credential was proved: what strangers claim says nothing of its use.
     pub proved: bool,
     /// Of the access token that was presented.
-    pub token: Option<Fingerprint>,
+    pub token: Option<TokenDigest>,
     /// The caller's address.
     pub caller: Option<IpAddr>,
     /// From the complete head to the end of the answer, in microseconds.

@@ -16,7 +16,7 @@ use super::sample::{Sample, Samples};
 use super::webhook::{self, Outcomes};
 use super::writer::{Batch, Failures, Writer};
 use super::{Alerts, Settings};
-use crate::model::{ClientId, StoreId, Timestamp};
+use crate::model::{ClientId, StoreId, Timestamp, TokenDigest};
 
 /// How often the buffers are emptied. Nobody is woken per request.
 const EVERY: Duration = Duration::from_millis(50);
@@ -76,12 +76,17 @@ pub(super) struct Shared {
 
 impl Usage {
     /// Begins to count into the file at `path`. A file that cannot be used is complained about and tried
-    /// again: it keeps no gateway from serving.
+    /// again: it keeps no gateway from serving. Alerts name an access token by `fingerprint`.
     ///
     /// # Errors
     ///
     /// When there is no thread to be had.
-    pub fn start(path: PathBuf, settings: Settings, alerts: Alerts) -> io::Result<Self> {
+    pub fn start(
+        path: PathBuf,
+        settings: Settings,
+        alerts: Alerts,
+        fingerprint: impl Fn(&TokenDigest) -> String + Send + 'static,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (sender, batches) = sync_channel(0);
         let (alarm, deliver) =
@@ -95,6 +100,7 @@ impl Usage {
             stores: Board::new(settings.top),
             detector: Detector::new(alerts.watch),
             alarm,
+            fingerprint: Box::new(fingerprint),
             path,
             sender,
         };
@@ -196,6 +202,7 @@ struct Counter {
     stores: Board<StoreId>,
     detector: Detector,
     alarm: Option<webhook::Sender>,
+    fingerprint: Box<dyn Fn(&TokenDigest) -> String + Send>,
     /// Of the file.
     path: PathBuf,
     sender: SyncSender<Batch>,
@@ -251,8 +258,11 @@ impl Counter {
         self.book.count(minute, sample);
         self.apps.count(sample.app.as_ref().map(|app| &app.client_id), sample.verdict);
         self.stores.count(sample.store.as_ref(), sample.verdict);
-        let (shared, alarm) = (&self.shared, &self.alarm);
-        self.detector.look(now, sample, |alert| shared.alert(alert, alarm.as_ref()));
+        let (shared, alarm, fingerprint) = (&self.shared, &self.alarm, &self.fingerprint);
+        self.detector.look(now, sample, |mut alert| {
+            alert.token = sample.token.as_ref().map(fingerprint);
+            shared.alert(alert, alarm.as_ref());
+        });
     }
 
     /// Gives the batch to the writer if it has nothing to do; gives it back otherwise.

@@ -1,15 +1,25 @@
 //! `traceparent` and `tracestate`, by which traces cross a gateway (W3C Trace Context, level 1, section 3).
 //!
-//! Only judged: what is well-formed is passed on as it came, what is not is not passed on at all.
+//! Only read and judged: what is well-formed is passed on as it came, what is not is not passed on at all.
 
 use smallvec::SmallVec;
 
 /// The most members of `tracestate` (section 3.3.1.1).
 const MOST_MEMBERS: usize = 32;
 
-/// The trace id of a well-formed `traceparent`: 32 hexadecimal digits in lower case, not all of them 0.
-/// `None` for what must not be passed on.
-pub fn trace_id(traceparent: &[u8]) -> Option<&str> {
+/// A well-formed `traceparent`. Its ids are hexadecimal digits in lower case, not all of them 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent<'h> {
+    /// 32 digits.
+    pub trace_id: &'h str,
+    /// The caller's span, 16 digits.
+    pub span_id: &'h str,
+    /// Whether the caller records the trace (section 3.2.2.5.1).
+    pub is_sampled: bool,
+}
+
+/// Reads a `traceparent`; `None` for what must not be passed on.
+pub fn parent(traceparent: &[u8]) -> Option<Parent<'_>> {
     let text = std::str::from_utf8(traceparent).ok()?;
     if !text.is_ascii() || text.len() < 55 {
         return None;
@@ -27,7 +37,11 @@ pub fn trace_id(traceparent: &[u8]) -> Option<&str> {
         && (is_hex(parent, 16) && !is_zero(parent))
         && is_hex(flags, 2)
         && is_end(version, rest);
-    is_well_formed.then_some(trace)
+    let is_sampled = flags
+        .bytes()
+        .last()
+        .is_some_and(|digit| matches!(digit, b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f'));
+    is_well_formed.then_some(Parent { trace_id: trace, span_id: parent, is_sampled })
 }
 
 /// What may follow the four parts: nothing, and after another dash whatever a later version puts there. A
@@ -146,9 +160,19 @@ mod tests {
             ("no ASCII", "00-4bf92f3577b34da6a3ce929d0e0e47\u{e9}-00f067aa0ba902b7-01", false),
         ];
         for (name, value, is_good) in cases {
-            assert_eq!(trace_id(value.as_bytes()), is_good.then_some(TRACE), "{name}: {value}");
+            let read = parent(value.as_bytes());
+            assert_eq!(read.map(|one| one.trace_id), is_good.then_some(TRACE), "{name}: {value}");
+            assert_eq!(read.map(|one| one.span_id), is_good.then_some("00f067aa0ba902b7"), "{name}: {value}");
         }
-        assert_eq!(trace_id(&[0xff; 55]), None);
+        assert_eq!(parent(&[0xff; 55]), None);
+    }
+
+    #[test]
+    fn only_the_last_bit_of_the_flags_says_sampled() {
+        for flags in 0..=255u8 {
+            let value = format!("{}{flags:02x}", &GOOD[..53]);
+            assert_eq!(parent(value.as_bytes()).unwrap().is_sampled, flags & 1 == 1, "{value}");
+        }
     }
 
     #[test]
@@ -214,13 +238,13 @@ mod tests {
             let expected = !value.starts_with("ff")
                 && value[3..35] != "0".repeat(32)
                 && value[36..52] != "0".repeat(16);
-            prop_assert_eq!(trace_id(value.as_bytes()).is_some(), expected);
+            prop_assert_eq!(parent(value.as_bytes()).is_some(), expected);
             let mut bytes = value.clone().into_bytes();
             bytes[at] = other;
             let is_hex = matches!(other, b'0'..=b'9' | b'a'..=b'f');
             let is_separator = [2, 35, 52].contains(&at);
             if is_separator != (other == b'-') || !(is_separator || is_hex) {
-                prop_assert_eq!(trace_id(&bytes), None);
+                prop_assert_eq!(parent(&bytes), None);
             }
         }
     }

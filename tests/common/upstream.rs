@@ -82,6 +82,11 @@ impl RecordingUpstream {
         Self { address, shared }
     }
 
+    /// The same, which the next call gives as well.
+    pub(crate) fn peek(&self) -> Vec<Exchange> {
+        self.shared.log.lock().unwrap().exchanges.clone()
+    }
+
     /// What came in since the last call.
     pub(crate) fn take(&self) -> Vec<Exchange> {
         std::mem::take(&mut self.shared.log.lock().unwrap().exchanges)

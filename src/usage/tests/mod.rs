@@ -218,7 +218,10 @@ fn other_files_are_left_alone() {
 #[test]
 fn a_file_that_cannot_be_used_keeps_nobody_waiting() {
     let folder = tempfile::tempdir().unwrap();
-    let usage = Usage::start(folder.path().join("missing/usage.db"), settings(), alerts()).unwrap();
+    let usage = Usage::start(folder.path().join("missing/usage.db"), settings(), alerts(), |_| {
+        "of the key".to_owned()
+    })
+    .unwrap();
     usage.count(sample(1, 1, Verdict::Forwarded));
     let start = std::time::Instant::now();
     drop(usage);
@@ -229,7 +232,7 @@ fn a_file_that_cannot_be_used_keeps_nobody_waiting() {
 fn the_end_writes_what_waits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("usage.db");
-    let usage = Usage::start(path.clone(), settings(), alerts()).unwrap();
+    let usage = Usage::start(path.clone(), settings(), alerts(), |_| "of the key".to_owned()).unwrap();
     (0..100).for_each(|_| usage.count(sample(1, 1, Verdict::Forwarded)));
     drop(usage);
     let now = crate::model::Timestamp::now().0;
