@@ -159,7 +159,7 @@ fn one_mistake_one_diagnostic() {
         ("[inject]\nsubject = 'X_Client_Cert.Subject'", 2, 11, "`inject.client_cert_subject` has", ""),
         ("[inject]\nclient_cert_fingerprint = 'X-Store-Id'", 2, 27, "another meaning", ""),
         ("[inject]\nsubject = 'Connection'", 2, 11, "another meaning", ""),
-        // Later versions.
+        // Token endpoints.
         ("[[token_endpoint]]\npath = '/t'", 1, 1, "`token_endpoint.platform` is missing", "standard"),
         ("[[token_endpoint]]\nplatform = 'tiki'", 1, 1, "`token_endpoint.path` is missing", "/oauth/token"),
         ("[[token_endpoint]]\npath = '/t'\nplatform = 'tikki'", 3, 12, "no such platform", "tiki"),
