@@ -109,7 +109,7 @@ impl AccessLog {
     }
 
     /// Writes to another destination from now on, or to the same file opened anew. What waits keeps its
-    /// format, and may still go to the one before.
+    /// format, and may go to either.
     pub fn redirect(&self, to: Opened) {
         let format = to.number();
         *self.shared.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
@@ -239,14 +239,15 @@ impl Waiting {
 }
 
 impl Shared {
+    /// The destination that was set meanwhile, if it is one of these.
+    fn next(&self, is_one: impl FnOnce(&mut Opened) -> bool) -> Option<Opened> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_one)
+    }
+
     fn write_all(&self, Opened { mut out, .. }: Opened) {
         let mut waiting = Waiting::default();
         let mut failing = false;
         loop {
-            let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(next) = next {
-                (out, failing) = (next.out, false);
-            }
             let ended = self.ended.load(Ordering::Acquire);
             for buffer in &self.buffers {
                 // The emptied buffer goes back in exchange, so that neither side allocates.
@@ -255,6 +256,10 @@ impl Shared {
                     continue;
                 }
                 waiting.fill_in(&self.key);
+                // Only now: what was pushed after a change of destination must not go to the one before.
+                if let Some(next) = self.next(|next| next.out.is_some()) {
+                    (out, failing) = (next.out, false);
+                }
                 let written = match &mut out {
                     Some(out) => out.write_all(&waiting.lines).and_then(|()| out.flush()),
                     None => Ok(()), // switched off: these came too late
@@ -273,6 +278,10 @@ impl Shared {
             }
             if ended {
                 return;
+            }
+            // What had to be written before it is switched off is written.
+            if let Some(next) = self.next(|_| true) {
+                (out, failing) = (next.out, false);
             }
             match out {
                 Some(_) => std::thread::park_timeout(EVERY),
