@@ -25,6 +25,10 @@ fn gateway_with(upstream: &str) -> Gateway {
     Gateway::start(&Settings { server: LIMITS.into(), upstream: upstream.into(), ..Settings::default() })
 }
 
+fn wait_for_slow(gateway: &Gateway, at: &str, times: u64) {
+    gateway.counts(&format!("storegate_slow_peers_total{{at=\"{at}\"}} {times}"));
+}
+
 /// How often somebody was too slow at this.
 fn slow(gateway: &Gateway, at: &str) -> u64 {
     let text = gateway.admin("/metrics").text();
@@ -77,7 +81,7 @@ fn a_body_that_stops_or_drips_is_408() {
         assert!(client.is_closed(), "{what}");
         drop(client);
         dripping.join().unwrap();
-        assert_eq!(slow(&gateway, "request_body"), number as u64 + 1, "{what}");
+        wait_for_slow(&gateway, "request_body", number as u64 + 1);
         gateway.upstream.take();
     }
     let line = logged(&gateway, "request_timeout");
@@ -115,7 +119,7 @@ fn once_an_answer_has_begun_a_slow_body_ends_the_connection() {
     let begin = Instant::now();
     assert!(client.is_closed(), "neither another answer nor the last chunk of this one");
     assert!(begin.elapsed() < SOON);
-    assert_eq!(slow(&gateway, "request_body"), 1);
+    wait_for_slow(&gateway, "request_body", 1);
 }
 
 /// The upstream lets the client wait: no blame on the client.
@@ -230,14 +234,14 @@ fn an_upstream_that_drips_is_ended() {
     client.send(request("GET /free/drip", &bearer(TOKEN)));
     assert!(client.answer(false).is_err(), "a thousand bytes in drops");
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
-    assert_eq!(slow(&gateway, "upstream_answer"), 1);
+    wait_for_slow(&gateway, "upstream_answer", 1);
     assert_eq!(logged(&gateway, "upstream_answer")["outcome"], "broken");
     // A head, each byte of which is in time.
     let begin = Instant::now();
     let answer = gateway.ask("GET /free/drip-head", &bearer(TOKEN));
     assert_eq!((answer.status, answer.code().as_str()), (504, "gateway_timeout"));
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
-    assert_eq!(slow(&gateway, "upstream_answer"), 2);
+    wait_for_slow(&gateway, "upstream_answer", 2);
     // A stream may come in drops, and interim answers may come first.
     let mut client = gateway.connect();
     client.send(request("GET /free/drip-chunked", &bearer(TOKEN)));
@@ -250,7 +254,7 @@ fn an_upstream_that_drips_is_ended() {
     client.send(request("GET /free/hints", &bearer(TOKEN)));
     let last = (0..9).map(|_| client.head()).find(|head| !head.starts_with("HTTP/1.1 103"));
     assert!(last.as_ref().is_some_and(|head| head.starts_with("HTTP/1.1 200")), "{last:?}");
-    assert_eq!(slow(&gateway, "upstream_answer"), 2);
+    wait_for_slow(&gateway, "upstream_answer", 2);
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn an_idle_websocket_hears_1001() {
     }
     assert_eq!(silent.exactly(4), [0x88, 2, 3, 0xE9], "close code 1001");
     assert!(silent.is_closed());
-    assert_eq!(slow(&gateway, "websocket_idle"), 1);
+    wait_for_slow(&gateway, "websocket_idle", 1);
     // One side alone keeps it open.
     while begin.elapsed() < Duration::from_secs(6) {
         assert_eq!(ticking.exactly(2), b"\x89\x00");

@@ -137,6 +137,13 @@ impl Gateway {
         assert!(wait_until(HEAR, heard).is_some(), "not {times} times {words:?}: {}", self.said());
     }
 
+    /// Waits until its metrics have this line: some are counted a moment after what a client sees.
+    pub(crate) fn counts(&self, line: &str) {
+        let scrape = || self.admin("/metrics").text();
+        let counted = || scrape().lines().any(|own| own == line).then_some(());
+        assert!(wait_until(HEAR, counted).is_some(), "no {line}: {}", scrape());
+    }
+
     /// A line of `/proc/PID/status` in KiB, such as `VmHWM`.
     pub(crate) fn memory(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

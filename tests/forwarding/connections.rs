@@ -166,9 +166,8 @@ fn there_are_so_many_places_for_connections() {
         assert_eq!(connection.ask(request("GET /public/a", &[""; 0])).status, 200);
     }
     assert!(gateway.connect().is_closed(), "a fifth");
-    let metrics = gateway.admin("/metrics").text();
-    assert!(metrics.contains("storegate_connections 4"), "{metrics}");
-    assert!(metrics.contains("storegate_connections_refused_total 1"), "{metrics}");
+    gateway.counts("storegate_connections 4");
+    gateway.counts("storegate_connections_refused_total 1");
     taken.pop();
     let again = wait_until(Duration::from_secs(5), || {
         let mut connection = gateway.connect();
