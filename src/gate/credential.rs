@@ -171,7 +171,8 @@ pub fn preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
 
 /// Whether there is any header that holds a credential, whatever it holds.
 pub fn is_shown(headers: &HeaderMap) -> bool {
-    [&AUTHORIZATION, &X_CLIENT_ID, &X_CLIENT_SECRET].into_iter().any(|name| headers.contains_key(name))
+    let names = [&AUTHORIZATION, &X_CLIENT_ID, &X_CLIENT_SECRET, &X_SHOPIFY_ACCESS_TOKEN];
+    names.into_iter().any(|name| headers.contains_key(name))
 }
 
 /// What a caller showed as the secret part of a credential, good or bad. It has no way out but

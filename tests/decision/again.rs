@@ -95,7 +95,7 @@ fn under_another_configuration() {
     let takes = |kinds| one((API, &[], Auth::Kinds(kinds, "read:{resource}", "write:{resource}")));
     let token = || orders().bearer(TOKEN);
     let public = || send("GET", "/public/x");
-    let rows: [(&str, Stage, Request, &str); 18] = [
+    let rows: [(&str, Stage, Request, &str); 19] = [
         ("the route goes", without(API), token(), "NoRoute"),
         ("a route that another request takes goes", without(PUBLIC), token(), "to /api/"),
         (
@@ -144,6 +144,12 @@ fn under_another_configuration() {
             "to one who showed something",
             one((PUBLIC, &[], Auth::Kinds(&Kind::ALL, "", ""))),
             public().bearer(TOKEN),
+            "unknown",
+        ),
+        (
+            "to one who showed a token in a header of its own",
+            one((PUBLIC, &[], Auth::Kinds(&Kind::ALL, "", ""))),
+            public().line("x-shopify-access-token", TOKEN),
             "unknown",
         ),
         (
