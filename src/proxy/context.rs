@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use super::answer_pace::AnswerPace;
 use super::attempt::Attempts;
@@ -143,7 +143,7 @@ pub struct Record<'r> {
     /// The status sent to the client; 0 when none was.
     pub status: u16,
     /// The method.
-    pub method: &'r http::Method,
+    pub method: &'r Method,
     /// The position of the route.
     pub route: Option<usize>,
     /// The kind of credential presented.
@@ -168,6 +168,33 @@ pub struct Record<'r> {
     pub bytes_out: usize,
     /// What else is known of the decision; `None` where the head could not be read.
     pub asked: Option<Asked<'r>>,
+}
+
+impl<'r> Record<'r> {
+    /// The record of a request of which nothing else is known.
+    pub fn of(request_id: &'r HeaderValue, method: &'r Method) -> Self {
+        Self {
+            request_id,
+            outcome: Outcome::Broken,
+            reason: None,
+            ended: None,
+            remark: None,
+            status: 0,
+            method,
+            route: None,
+            kind: None,
+            shown: None,
+            trace_id: None,
+            app: None,
+            store: None,
+            caller: None,
+            total: Duration::ZERO,
+            upstream: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            asked: None,
+        }
+    }
 }
 
 /// What was asked, and what came of it: enough to tell the decision, and to take it again.

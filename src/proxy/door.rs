@@ -275,25 +275,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
             let _ = timeout(FAREWELL, drain).await;
         }
         self.parts.engines.current().recorder.record(&Record {
-            request_id: &request_id,
             outcome: Outcome::Refused,
             status: reason.code().status().as_u16(),
             reason: Some(&reason),
-            ended: None,
-            remark: None,
-            method: &NO_METHOD,
-            route: None,
-            kind: None,
-            shown: None,
-            trace_id: None,
-            app: None,
-            store: None,
             caller: Some(address),
             total: started.elapsed(),
-            upstream: None,
-            bytes_in: 0,
             bytes_out: answer.len(),
-            asked: None,
+            ..Record::of(&request_id, &NO_METHOD)
         });
     }
 }

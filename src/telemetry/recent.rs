@@ -212,24 +212,9 @@ mod tests {
 
     fn record<'r>(request_id: &'r HeaderValue, path: &'r str, reason: Option<&'r Reason>) -> Record<'r> {
         Record {
-            request_id,
             outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
             reason,
             status: 200,
-            method: &Method::GET,
-            route: None,
-            kind: None,
-            shown: None,
-            trace_id: None,
-            app: None,
-            store: None,
-            caller: None,
-            total: Duration::ZERO,
-            upstream: None,
-            bytes_in: 0,
-            bytes_out: 0,
-            ended: None,
-            remark: None,
             asked: Some(Asked {
                 path,
                 host: "a",
@@ -240,6 +225,7 @@ mod tests {
                 token: None,
                 steps: Steps::default(),
             }),
+            ..Record::of(request_id, &Method::GET)
         }
     }
 

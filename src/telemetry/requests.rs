@@ -130,8 +130,6 @@ fn ending(record: &Record<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::HeaderValue;
 
     use super::*;
@@ -144,26 +142,11 @@ mod tests {
     }
 
     fn count(requests: &Requests, method: &Method, ended: Result<Outcome, Reason>, route: Option<&OfRoute>) {
+        let id = HeaderValue::from_static("1");
         let record = Record {
-            request_id: &HeaderValue::from_static("1"),
             outcome: *ended.as_ref().unwrap_or(&Outcome::Refused),
             reason: ended.as_ref().err(),
-            ended: None,
-            remark: None,
-            status: 0,
-            method,
-            route: None,
-            kind: None,
-            shown: None,
-            trace_id: None,
-            app: None,
-            store: None,
-            caller: None,
-            total: Duration::ZERO,
-            upstream: None,
-            bytes_in: 0,
-            bytes_out: 0,
-            asked: None,
+            ..Record::of(&id, method)
         };
         requests.count(&record, route);
     }

@@ -11,25 +11,17 @@ const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 fn record<'r>(request_id: &'r HeaderValue, method: &'r Method, reason: Option<&'r Reason>) -> Record<'r> {
     Record {
-        request_id,
         outcome: if reason.is_some() { Outcome::Refused } else { Outcome::Forwarded },
         reason,
         ended: reason.map(|_| Ending::RequestBody),
-        remark: None,
         status: 200,
-        method,
         route: Some(0),
         kind: Some(Kind::Session),
-        shown: None,
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
-        app: None,
-        store: None,
         caller: Some("2001:db8::1".parse().unwrap()),
         total: Duration::from_micros(1_234_567),
-        upstream: None,
-        bytes_in: 0,
         bytes_out: usize::MAX,
-        asked: None,
+        ..Record::of(request_id, method)
     }
 }
 
