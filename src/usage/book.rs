@@ -68,9 +68,11 @@ impl Book {
         entry.counts.count(sample);
     }
 
-    /// Everything, for the file.
+    /// Everything, for the file, which reads a period anew whenever another one begins: by time.
     pub(super) fn take(&mut self) -> Vec<Entry> {
-        self.entries.drain().map(|(_, entry)| entry).collect()
+        let mut entries: Vec<Entry> = self.entries.drain().map(|(_, entry)| entry).collect();
+        entries.sort_unstable_by_key(|entry| entry.minute);
+        entries
     }
 
     pub(super) fn is_empty(&self) -> bool {
