@@ -84,8 +84,25 @@ pub struct Cached {
     pub stores: usize,
     /// Access tokens.
     pub access_tokens: usize,
+    /// Customer tokens.
+    pub customer_tokens: usize,
     /// Hosts, with the store whose domain each is, if any.
     pub domains: usize,
+}
+
+impl Cached {
+    /// Each kind by its name in metrics.
+    pub fn by_kind(self) -> [(&'static str, usize); 7] {
+        [
+            ("app", self.apps),
+            ("installation", self.installations),
+            ("installation_by_id", self.installations_by_id),
+            ("store", self.stores),
+            ("access_token", self.access_tokens),
+            ("customer_token", self.customer_tokens),
+            ("domain", self.domains),
+        ]
+    }
 }
 
 pub(super) struct Caches {
@@ -257,6 +274,7 @@ impl Replica {
             installations_by_id: self.caches.installations_by_id.len(),
             stores: self.caches.stores.len(),
             access_tokens: self.caches.access_tokens.len(),
+            customer_tokens: self.caches.customer_tokens.len(),
             domains: self.caches.domains.len(),
         }
     }
