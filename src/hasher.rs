@@ -345,14 +345,14 @@ mod tests {
     async fn a_full_queue_is_an_answer() {
         let key = ProofKey::random().unwrap();
         let hasher = Hasher::start(1, 1, key).unwrap();
-        let app = app(&["sx_secret_new"], 10);
+        let app = app(&["sx_secret_new"], 13); // each of half a second: hardly one ends while all ask
         let asking: Vec<_> = (0..20)
             .map(|n| hasher.prove(app.clone(), secret(&format!("sx_secret_{n}")), NOW))
             .map(|asked| Box::pin(asked) as std::pin::Pin<Box<dyn Future<Output = _>>>)
             .collect();
         let answers = join(asking).await;
         let saturated = answers.iter().filter(|answer| **answer == Verdict::Saturated).count();
-        assert!(saturated >= 17, "{answers:?}");
+        assert!(saturated >= 14, "{answers:?}");
         assert!(answers.contains(&Verdict::Wrong), "{answers:?}");
     }
 

@@ -56,7 +56,7 @@ impl std::fmt::Display for Figures {
 
 #[test]
 fn a_small_crowd_is_borne() {
-    let figures = run(&Crowd { idle: 1_000, dripping: 250, timed: 300, body_timeout: "3s" });
+    let figures = run(&Crowd { idle: 1_000, dripping: 250, timed: 300, body_timeout: "10s" });
     let [alone, .., most, _] = figures.memory;
     // 1,250 connections of the gateway, 250 to the upstream, and the requests themselves.
     assert!(most - alone < 60_000, "{figures}");

@@ -11,7 +11,7 @@ use common::world::{MAIN, TOKEN, bearer, client};
 use common::{Client, Gateway, Place, RecordingUpstream, Settings, request, wait_until};
 
 /// More than a process needs to end, on a busy machine.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 fn with_grace(period: &str) -> Settings {
     Settings { server: format!("grace_period = \"{period}\""), ..Settings::default() }
@@ -111,7 +111,7 @@ fn slow_request(gateway: &Gateway) -> Client {
 
 #[test]
 fn sigterm_lets_running_requests_finish() {
-    let mut gateway = Gateway::start(&with_grace("20s"));
+    let mut gateway = Gateway::start(&with_grace("1m"));
     let mut idle = gateway.connect();
     assert_eq!(idle.ask(request("GET /public/a", &[""; 0])).status, 200);
     let mut slow = slow_request(&gateway);
@@ -170,7 +170,7 @@ fn an_idle_gateway_ends_at_once() {
         begun.send("GET /public/a HTTP/1.1\r\nHost:");
         let begin = Instant::now();
         gateway.signal(name);
-        assert_eq!(gateway.end(Duration::from_secs(10)), Some(0), "{name}: {}", gateway.said());
+        assert_eq!(gateway.end(2 * SOON), Some(0), "{name}: {}", gateway.said());
         assert!(begin.elapsed() < SOON, "{name}: {:?}", begin.elapsed());
         drop(silent);
     }
@@ -182,10 +182,11 @@ fn the_grace_period_is_a_limit() {
     let mut slow = slow_request(&gateway);
     let begin = Instant::now();
     gateway.signal("TERM");
-    let code = gateway.end(Duration::from_secs(10));
+    let code = gateway.end(SOON);
     let took = begin.elapsed();
     assert_eq!(code, Some(0), "{}", gateway.said());
-    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(6), "{took:?}");
+    // The upstream would answer after 20 s.
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(15), "{took:?}");
     assert!(slow.answer(false).is_err());
 }
 
@@ -199,7 +200,7 @@ fn a_second_signal_ends_it_at_once() {
         assert!(wait_until(SOON, || TcpStream::connect(address).is_err().then_some(())).is_some());
         let begin = Instant::now();
         gateway.signal(second);
-        let code = gateway.end(Duration::from_secs(10));
+        let code = gateway.end(2 * SOON);
         assert!(code.is_some() && begin.elapsed() < SOON, "{second}: {code:?} {:?}", begin.elapsed());
         assert_ne!(code, Some(0), "requests were cut");
     }
@@ -290,7 +291,8 @@ fn a_replica_that_is_gone_is_503_and_comes_back() {
     }
     assert_eq!(gateway.orders(&[]), 401, "what needs no record is decided as ever");
     assert_eq!(gateway.ask("GET /public/a", &[""; 0]).status, 200);
-    for name in names {
+    // The file last: it must not be opened without its log.
+    for name in names.into_iter().rev() {
         let _ = std::fs::rename(gateway.place.path(&format!("away-{name}")), gateway.place.path(name));
     }
     let back = wait_until(SOON, || (gateway.admin("/readyz").status == 200).then_some(()));
@@ -313,7 +315,8 @@ fn idle_connections_are_in_nobodys_way() {
         .collect();
     let begin = Instant::now();
     assert_eq!(gateway.orders(&bearer(TOKEN)), 200);
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    // They are ended after 10 s.
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     for client in &idle {
         let _ = client.stream().flush();
     }

@@ -12,7 +12,7 @@ use common::world::{TOKEN, bearer};
 use common::{Client, Gateway, Settings, request, wait_until};
 
 /// Far more than any limit here, far less than the defaults.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(15);
 
 /// 1000 bytes in each second of waiting.
 const LIMITS: &str = "body_timeout = \"1s\"\nmin_body_rate = 1000\nwebsocket_idle_timeout = \"4s\"";
@@ -96,14 +96,16 @@ fn a_body_that_stops_or_drips_is_408() {
 /// Not as fast as that, but as fast as asked, for several windows.
 #[test]
 fn a_steady_body_passes_whatever_its_length() {
-    let gateway = gateway();
+    // On a busy machine this client may pause for a second or two.
+    let server = "body_timeout = \"3s\"\nmin_body_rate = 1000";
+    let gateway = Gateway::start(&Settings { server: server.into(), ..Settings::default() });
     let mut client = gateway.connect();
-    client.send(upload("/free/a", 60_000));
-    for _ in 0..60 {
+    client.send(upload("/free/a", 160_000));
+    for _ in 0..160 {
         client.send([b'x'; 1000]); // 20,000 bytes a second
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(client.answer(false).unwrap().text(), "{\"received\":60000}");
+    assert_eq!(client.answer(false).unwrap().text(), "{\"received\":160000}");
     assert_eq!(slow(&gateway, "request_body"), 0);
 }
 
@@ -125,7 +127,8 @@ fn once_an_answer_has_begun_a_slow_body_ends_the_connection() {
 /// The upstream lets the client wait: no blame on the client.
 #[test]
 fn a_client_is_not_blamed_for_its_upstream() {
-    let gateway = gateway();
+    let server = "body_timeout = \"2s\"\nmin_body_rate = 1000";
+    let gateway = Gateway::start(&Settings { server: server.into(), ..Settings::default() });
     // It takes nothing for three seconds, while the client has more to send than all buffers hold.
     let mut client = gateway.connect();
     client.send(upload("/free/slow-reader", 32 << 20));
@@ -289,17 +292,17 @@ fn an_upgrade_that_is_not_answered_is_504() {
     let begin = Instant::now();
     let answer = gateway.ask("GET /public/slow", &["Connection: Upgrade", "Upgrade: websocket"]);
     assert_eq!((answer.status, answer.code().as_str()), (504, "gateway_timeout"));
-    assert!(begin.elapsed() > Duration::from_millis(900) && begin.elapsed() < Duration::from_secs(5));
+    assert!(begin.elapsed() > Duration::from_millis(900) && begin.elapsed() < SOON);
 }
 
 #[test]
 fn without_a_rate_only_silence_ends_a_body() {
-    let server = "body_timeout = \"1s\"\nmin_body_rate = 0";
+    let server = "body_timeout = \"3s\"\nmin_body_rate = 0";
     let gateway = Gateway::start(&Settings { server: server.into(), ..Settings::default() });
     let mut client = gateway.connect();
     client.send(upload("/free/a", 10));
     for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(500));
         client.send("x");
     }
     assert_eq!(client.answer(false).unwrap().status, 200);

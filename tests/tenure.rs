@@ -44,7 +44,7 @@ fn what_ends_a_credential_ends_its_websockets() {
         let begin = Instant::now();
         assert_eq!(ended.exactly(4), [0x88, 2, 3, 0xF0], "{what}: close code 1008");
         assert!(ended.is_closed(), "{what}");
-        assert!(begin.elapsed() < Duration::from_secs(2), "{what}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(10), "{what}: {:?}", begin.elapsed());
         if what != "the store is suspended" {
             kept.send(b"\x81\x02on");
             assert_eq!(kept.exactly(4), b"\x81\x02on", "{what}: another app's");

@@ -49,7 +49,8 @@ mod tests {
             for given_up in [10, 3_600_000, 20] {
                 tokio::select! {
                     biased;
-                    () = alarm.rings(after(given_up)) => panic!("nobody waited"),
+                    // On a busy machine the time may have come.
+                    () = alarm.rings(after(given_up)) => assert!(Instant::now() >= after(given_up)),
                     () = std::future::ready(()) => {}
                 }
             }

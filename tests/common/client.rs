@@ -33,8 +33,12 @@ impl Client {
         Self { wire: Wire::new(stream) }
     }
 
+    /// What the other side no longer takes is its answer's business: it may have refused, and closed, before it was
+    /// sent everything.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.wire.stream.write_all(bytes.as_ref()).unwrap();
+        if let Err(error) = self.wire.stream.write_all(bytes.as_ref()) {
+            assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+        }
     }
 
     pub(crate) fn stream(&self) -> &TcpStream {

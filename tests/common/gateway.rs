@@ -16,6 +16,10 @@ const START: Duration = Duration::from_secs(30);
 /// How long its words may take to come.
 const HEAR: Duration = Duration::from_secs(20);
 
+/// How long the rest of its words is waited for when it has ended. All of it is spent where another process holds the
+/// same streams.
+const REST: Duration = Duration::from_secs(5);
+
 /// `storegate run` on a place, in front of a recording upstream; killed when dropped.
 pub(crate) struct Gateway {
     pub(crate) place: Place,
@@ -195,7 +199,7 @@ impl Running {
         let code = wait(&mut self.child, patience);
         // Until all that it said was read, unless another process holds the same streams.
         let is_read = || (Arc::strong_count(&self.out) + Arc::strong_count(&self.err) == 2).then_some(());
-        let _ = wait_until(Duration::from_millis(500), is_read);
+        let _ = wait_until(REST, is_read);
         code
     }
 

@@ -18,7 +18,7 @@ pub(crate) mod world;
 
 pub(crate) use client::{Client, Response, ask, request};
 pub(crate) use gateway::Gateway;
-pub(crate) use place::{Done, Place, Settings, wait_until};
+pub(crate) use place::{Done, Place, Settings, own_ip, wait_until};
 pub(crate) use session::{Session, sign};
 pub(crate) use upstream::{Exchange, RecordingUpstream};
 

@@ -1,8 +1,10 @@
 //! A folder with a configuration and a replica, and the commands run on it.
 
 use std::io::{Read, Write};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::world;
@@ -235,6 +237,15 @@ pub(crate) fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
         let _ = child.wait();
     }
     status.map(|status| status.code().unwrap_or(-1))
+}
+
+/// A loopback address of the caller's own: on it a port that was free stays free, since whoever else asks for any
+/// port asks for one of 127.0.0.1.
+pub(crate) fn own_ip() -> Ipv4Addr {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let number = (std::process::id() << 8) | (GIVEN.fetch_add(1, Ordering::Relaxed) & 0xff);
+    // 127.64.0.0/10
+    Ipv4Addr::from_bits(0x7f40_0000 | (number & 0x3f_ffff))
 }
 
 /// Asks every few milliseconds until there is an answer or patience ends.

@@ -92,6 +92,15 @@ impl RecordingUpstream {
         std::mem::take(&mut self.shared.log.lock().unwrap().exchanges)
     }
 
+    /// The same, once every body has come.
+    pub(crate) fn take_whole(&self) -> Vec<Exchange> {
+        let log = self.shared.log.lock().unwrap();
+        let is_partial = |log: &mut Log| log.exchanges.iter().any(|one| !one.complete);
+        let (mut log, waited) = self.shared.changed.wait_timeout_while(log, PATIENCE, is_partial).unwrap();
+        assert!(!waited.timed_out(), "the bodies do not come: {:?}", log.exchanges);
+        std::mem::take(&mut log.exchanges)
+    }
+
     /// The one request that came in since the last call.
     pub(crate) fn one(&self) -> Exchange {
         let mut taken = self.take();

@@ -47,12 +47,12 @@ fn an_upstream_that_breaks_off_is_502() {
 
 #[test]
 fn an_upstream_that_is_slow_is_504_in_time() {
-    let settings = Settings { upstream: "read_timeout = \"500ms\"".into(), ..Settings::default() };
+    let settings = Settings { upstream: "read_timeout = \"2s\"".into(), ..Settings::default() };
     let gateway = Gateway::start(&settings);
     let begin = Instant::now();
     is_refusal(&gateway.ask("GET /public/slow", &[""; 0]), 504, "gateway_timeout");
     let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(15), "{took:?}");
     assert_eq!(gateway.upstream.heads(), 1, "it is not asked again");
     assert_eq!(gateway.ask("GET /public/a", &[""; 0]).status, 200);
 }

@@ -205,13 +205,13 @@ fn session_tokens_of_that_platform() {
     assert_eq!(seen.field("x-subject").as_deref(), Some("42"));
     assert_eq!(seen.field("x-store-id").as_deref(), Some("40"));
     assert_eq!(ask(&plain(&made.signing_key)), 200, "or with the session signing key");
-    let at = now();
+    // Each is made when it is sent: seconds count.
     let rows: [(&str, u16, Change); 12] = [
-        ("5 s past its end", 200, Box::new(move |claims| claims["exp"] = json!(at - 5))),
-        ("15 s past its end", 401, Box::new(move |claims| claims["exp"] = json!(at - 15))),
-        ("5 s ahead", 200, Box::new(move |claims| claims["nbf"] = json!(at + 5))),
-        ("30 s ahead", 401, Box::new(move |claims| claims["nbf"] = json!(at + 30))),
-        ("too long a life", 401, Box::new(move |claims| claims["exp"] = json!(at + 3600))),
+        ("3 s past its end", 200, Box::new(|claims| claims["exp"] = json!(now() - 3))),
+        ("15 s past its end", 401, Box::new(|claims| claims["exp"] = json!(now() - 15))),
+        ("5 s ahead", 200, Box::new(|claims| claims["nbf"] = json!(now() + 5))),
+        ("30 s ahead", 401, Box::new(|claims| claims["nbf"] = json!(now() + 30))),
+        ("too long a life", 401, Box::new(|claims| claims["exp"] = json!(now() + 3600))),
         ("no end", 401, Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("exp")))),
         ("another shop in dest", 401, Box::new(|claims| claims["dest"] = json!("https://other.test"))),
         (
@@ -232,8 +232,8 @@ fn session_tokens_of_that_platform() {
             &made.secret,
             |claims| {
                 if sentence.contains("past its end") {
-                    claims["nbf"] = json!(at - 60);
-                    claims["iat"] = json!(at - 60);
+                    claims["nbf"] = json!(now() - 60);
+                    claims["iat"] = json!(now() - 60);
                 }
                 change(claims);
             },

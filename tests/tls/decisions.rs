@@ -215,7 +215,7 @@ fn session_tokens_pass_by_http2() {
 #[test]
 fn a_silent_http2_connection_is_closed() {
     let authority = Authority::new("root");
-    let server = format!("header_timeout = \"1s\"\n{}", tls(""));
+    let server = format!("header_timeout = \"3s\"\n{}", tls(""));
     let gateway = gateway_with(&authority, &Settings { server, ..Settings::default() }, &[]);
     let config = authority.trusted_by(&["h2"], None);
     let preface_and_settings =

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::common::wait_until;
+use crate::common::{own_ip, wait_until};
 
 /// How long a held request is held at most.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::listen(TcpListener::bind("127.0.0.1:0").unwrap())
+        Self::listen(TcpListener::bind((own_ip(), 0)).unwrap()) // nobody else gets its port when it is stopped
     }
 
     /// A server that was stopped, at its address, with nothing remembered.

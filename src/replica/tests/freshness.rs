@@ -249,7 +249,7 @@ fn a_silent_gateway_is_waited_for_five_seconds() {
     let error = enforced.unwrap_err().to_string();
     assert!(error.contains("process 77 did not") && error.contains("committed"), "{error}");
     let waited = began.elapsed();
-    assert!((Duration::from_millis(4900)..Duration::from_secs(9)).contains(&waited), "{waited:?}");
+    assert!((Duration::from_millis(4900)..Duration::from_secs(20)).contains(&waited), "{waited:?}");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn a_writer_at_work_is_not_waited_for() {
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     let before = Instant::now();
     assert!(matches!(replica.record_uses(), Err(WriteError::Locked(_))));
-    assert!(before.elapsed() < Duration::from_secs(2));
+    assert!(before.elapsed() < crate::replica::file::WRITER_PATIENCE);
     stranger.execute_batch("COMMIT").unwrap();
     assert_eq!(replica.record_uses().unwrap(), 1, "what was noted stays noted");
 }
@@ -185,11 +185,11 @@ fn a_sweep_goes_in_small_steps() {
     let tables = ["access_tokens", "app_grants", "identity_grants"];
     let all = || tables.map(count).iter().sum::<u32>();
     let replica = fixture.replica();
-    let (mut walk, mut steps, mut left, mut slowest) = (Walk::default(), 0, all(), Duration::ZERO);
+    let (mut walk, mut steps, mut left, mut slow) = (Walk::default(), 0, all(), 0);
     loop {
         let began = Instant::now();
         let walked = walk.step(&replica, Timestamp(20_000)).unwrap();
-        slowest = slowest.max(began.elapsed());
+        slow += u32::from(began.elapsed() >= Duration::from_secs(1));
         let now = all();
         assert!(left - now <= 2000, "one step took {}", left - now);
         (steps, left) = (steps + 1, now);
@@ -199,8 +199,9 @@ fn a_sweep_goes_in_small_steps() {
     }
     assert_eq!(tables.map(count), [ROWS / 2; 3]);
     assert!((150..=155).contains(&steps), "{steps} steps for three tables of {ROWS}");
-    // Unhurried: the machine may be busy, and this is not optimized. A scan of a whole table is slower still.
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // Unhurried: the machine may be busy, may even stand still for a while, and this is not optimized. A scan of a
+    // whole table is slower still.
+    assert!(slow <= 3, "{slow} slow steps");
     // The next walk finds the rest when its time has come.
     while walk.step(&replica, Timestamp(200_000)).unwrap() == Walked::Part {}
     assert_eq!(tables.map(count), [0; 3]);

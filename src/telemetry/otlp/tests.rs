@@ -30,10 +30,9 @@ fn exporter_of(sample: f64, address: SocketAddr, spans: usize) -> Exporter {
     exporter
 }
 
-/// Nobody is there.
+/// Nobody is there, whatever ports other tests are given.
 fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    "127.0.0.1:1".parse().unwrap()
 }
 
 /// A collector that answers one request after the other so, and the number of spans in each.
@@ -123,7 +122,8 @@ fn a_collector_that_says_nothing_holds_nobody_up() {
     assert!(exporter.waiting.len() <= QUEUE);
     let start = Instant::now();
     drop(exporter);
-    assert!(start.elapsed() < FLUSH + Duration::from_secs(1), "{:?}", start.elapsed());
+    // The attempt that is under way has 5 s.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]

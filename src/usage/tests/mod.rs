@@ -244,7 +244,7 @@ fn a_file_that_cannot_be_used_keeps_nobody_waiting() {
     usage.count(sample(1, 1, Verdict::Forwarded));
     let start = std::time::Instant::now();
     drop(usage);
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
