@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use common::gateway::signal;
 use common::world::{MAIN, TOKEN, bearer, client};
 use common::{Client, Gateway, Place, RecordingUpstream, Settings, request, wait_until};
 
@@ -130,6 +131,31 @@ fn sigterm_lets_running_requests_finish() {
     assert!(idle.is_closed());
     let lines = gateway.out();
     assert_eq!(lines.lines().filter(|line| line.contains("\"status\":200")).count(), 2, "{lines}");
+}
+
+/// The access log goes to standard output, which may be a pipe that nobody reads any more.
+#[test]
+fn a_pipe_that_nobody_reads_does_not_keep_it() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let upstream = RecordingUpstream::start();
+    let place = Place::with(&Settings::default().toml(&upstream.address.to_string()));
+    let mut command = place.command(&["run"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut ready = String::new();
+    out.read_line(&mut ready).unwrap();
+    let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let mut client = Client::connect(address);
+    // More lines than a pipe holds (64 KiB).
+    for _ in 0..600 {
+        assert_eq!(client.ask(request("GET /public/a", &[""; 0])).status, 200);
+    }
+    signal(child.id(), "TERM");
+    let status = wait_until(Duration::from_secs(30), || child.try_wait().unwrap());
+    let _ = child.kill();
+    assert_eq!(status.expect("it ends").code(), Some(0));
+    drop(out);
 }
 
 /// An answer of the admin API may hold a secret that nobody can ask for again.

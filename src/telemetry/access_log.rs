@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -63,6 +63,10 @@ struct Shared {
     next: Mutex<Option<Opened>>,
     ended: AtomicBool,
 }
+
+/// How long the end of the process waits for the last lines to be written: standard output may be a pipe that nobody
+/// reads.
+const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// Lines are not even put together.
 const OFF: u8 = u8::MAX;
@@ -212,9 +216,16 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
         self.wake();
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join(); // a writer that panicked has nothing left to write
+        let Some(writer) = self.writer.take() else { return };
+        let deadline = Instant::now() + LAST_LINES;
+        while !writer.is_finished() {
+            if Instant::now() >= deadline {
+                tracing::warn!("the last lines of the access log are lost: nobody takes them");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+        let _ = writer.join(); // a writer that panicked has nothing left to write
     }
 }
 
