@@ -47,8 +47,11 @@ pub(super) fn check(
         return Default::default();
     }
     if raw.routes.is_empty() {
-        let finding = Finding::error(end..end, "there is no route, so that every request would get 404");
-        report.push(finding.help(format!("a file needs at least this:\n{MINIMAL}")).whole_file());
+        // A gateway may do nothing but issue tokens or sign people in.
+        if raw.token_endpoints.is_empty() && raw.idp.is_none() {
+            let finding = Finding::error(end..end, "there is no route, so that every request would get 404");
+            report.push(finding.help(format!("a file needs at least this:\n{MINIMAL}")).whole_file());
+        }
         return Default::default();
     }
     if let Some(first) = raw.routes.get(MOST) {
@@ -210,6 +213,7 @@ fn access(raw: &raw::Route<'_>, platform: Platform, path: Option<&str>, report: 
     };
     let span = match &raw.scopes {
         raw::Scopes::Absent => return open,
+        raw::Scopes::Same(value) if value.get_ref().as_str() == Some("none") => return open,
         raw::Scopes::Same(value) => value.span(),
         raw::Scopes::Split { span, .. } => span.clone(),
     };

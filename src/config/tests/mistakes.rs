@@ -403,7 +403,7 @@ fn mistakes_of_routes() {
             "cannot be true or false",
             "client_credentials",
         ),
-        (format!("{path}\nscopes = 'none'\nauth = 'public'"), 5, 10, "asks for none", "remove `scopes`"),
+        (format!("{path}\nscopes = 'read:x'\nauth = 'public'"), 5, 10, "asks for none", "remove `scopes`"),
         (format!("{path}\nscopes = {{}}\nauth = 'upstream'"), 5, 10, "asks for none", ""),
         (format!("{path}\nscopes = 'none'\nmethods = []"), 6, 11, "serves nothing", "serve all"),
         (format!("{path}\nscopes = 'none'\nmethods = ['get']"), 6, 12, "capitals", "did you mean `GET`?"),
@@ -456,6 +456,12 @@ fn mistakes_of_routes() {
     assert_one("route = [1]", 1, 10, "cannot be a whole number", "[[route]]");
     assert_one("", 1, 1, "there is no route", "path = \"/api/{resource}/{*rest}\"");
     assert_one("[server]\nthreads = 0\n", 3, 1, "there is no route", "[[route]]");
+    // There are other things that a gateway may do.
+    let endpoint = "[[token_endpoint]]\npath = '/token'\nplatform = 'tiki'\n";
+    for text in [endpoint, "[idp]\nissuer = 'http://127.0.0.1:8080'\n"] {
+        let (_, warnings) = Config::parse(text, "gateway.toml").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(warnings, [], "{text}");
+    }
 }
 
 #[test]
