@@ -66,7 +66,7 @@ fn answer(table: &RouteTable, method: &Method, path: &str) -> Answer {
             captures.pop_if(|last| last.is_empty());
             Answer::Route(index, captures)
         }
-        Found::MethodNotAllowed(_) => Answer::MethodNotAllowed,
+        Found::MethodNotAllowed(..) => Answer::MethodNotAllowed,
         Found::Nothing => Answer::Nothing,
     }
 }

@@ -268,6 +268,22 @@ pub(super) async fn rotate_secret(Path(id): Path<String>, call: Call) -> Result<
     .await
 }
 
+/// Ends the secrets before the newest one, whatever overlap they were given, and the tokens obtained with them.
+#[utoipa::path(post, path = "/admin/v1/apps/{client_id}/revoke-old-secrets", tag = "apps",
+    operation_id = "revoke_old_secrets",
+    params(("client_id" = String, Path, description = "The app's client id.")),
+    responses((status = 200, description = "The app.", body = AppWithSecrets),
+        (status = "default", description = "Refused.", body = ErrorBody)))]
+pub(super) async fn revoke_old_secrets(Path(id): Path<String>, call: Call) -> Result<Response, Refused> {
+    call.change(Permission::ManageApps, move |writer, _: Nothing| {
+        let id = client_in_path(&id)?;
+        let changed = writer.revoke_old_secrets(&id)?;
+        let app = AppWithSecrets::from(writer.app(&id)?);
+        Ok(Done::of(changed, |()| app))
+    })
+    .await
+}
+
 /// Makes a new session signing key. Tokens of the old one are refused from the answer on.
 #[utoipa::path(post, path = "/admin/v1/apps/{client_id}/rotate-signing-key", tag = "apps",
     operation_id = "rotate_signing_key",

@@ -136,6 +136,7 @@ fn described() -> OpenApiRouter<Arc<Control>> {
         .routes(routes!(apps::enable))
         .routes(routes!(apps::allow_ip))
         .routes(routes!(apps::rotate_secret))
+        .routes(routes!(apps::revoke_old_secrets))
         .routes(routes!(apps::rotate_signing_key))
         .routes(routes!(apps::platform_rotate_secret))
         .routes(routes!(installations::list, installations::install))

@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use super::*;
 use crate::gate::Kind;
+use crate::model::Platform;
 use crate::wire::head::HeadError;
 use crate::wire::session_token::SessionTokenError;
 use crate::wire::target::TargetError;
@@ -39,7 +40,7 @@ reasons! {
     Reason::MisleadingPath => Reason::MisleadingPath,
     Reason::Method => Reason::Method,
     Reason::NoRoute => Reason::NoRoute,
-    Reason::MethodNotListed(_) => Reason::MethodNotListed(HeaderValue::from_static("GET")),
+    Reason::MethodNotListed(..) => Reason::MethodNotListed(Platform::Selorax, HeaderValue::from_static("GET")),
     Reason::MissingCredential => Reason::MissingCredential,
     Reason::TwoCredentials => Reason::TwoCredentials,
     Reason::RepeatedAuthorization => Reason::RepeatedAuthorization,

@@ -44,8 +44,11 @@ pub(super) enum Command {
         #[arg(value_parser = client_id)]
         client_id: ClientId,
         /// 203.0.113.0/24, 2001:db8::/32, or one address
-        #[arg(value_name = "CIDR", value_parser = network)]
+        #[arg(value_name = "CIDR", value_parser = network, required_unless_present = "anywhere")]
         networks: Vec<IpNet>,
+        /// No list any more: the app may call from any address
+        #[arg(long, conflicts_with = "networks")]
+        anywhere: bool,
     },
     /// Make a new client secret; the old one is refused from the moment the command returns
     RotateSecret {
@@ -56,6 +59,13 @@ pub(super) enum Command {
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         overlap: Option<Duration>,
     },
+    /// End the secrets before the newest one, whatever overlap they were given, and the tokens that were obtained with
+    /// them
+    RevokeOldSecrets {
+        /// The app's client id
+        #[arg(value_parser = client_id)]
+        client_id: ClientId,
+    },
     /// Make a new session signing key; tokens of the old one are refused from the moment the command
     /// returns
     RotateSigningKey {
@@ -64,6 +74,9 @@ pub(super) enum Command {
         client_id: ClientId,
     },
 }
+
+/// A longer key of HMAC-SHA-256 is hashed first (RFC 2104 section 2), so that its hash does as well.
+const HMAC_BLOCK: usize = 64;
 
 /// Make an app; its secrets are shown once
 #[derive(Debug, clap::Args)]
@@ -121,7 +134,7 @@ impl Command {
             Self::Enable { client_id } => {
                 set_status(&mut writer, output, &client_id, AppStatus::Enabled, "enabled")
             }
-            Self::AllowIp { client_id, networks } => {
+            Self::AllowIp { client_id, networks, anywhere: _ } => {
                 let committed =
                     writer.set_allowed_addresses(&client_id, &networks).map_err(Failure::write)?;
                 let listed: Vec<String> = networks.iter().map(ToString::to_string).collect();
@@ -135,6 +148,13 @@ impl Command {
                 let committed = writer.rotate_secret(&client_id, overlap).map_err(Failure::write)?;
                 let json = |secret: &Secret| json!({"client_id": client_id.as_str(), "client_secret": secret.expose()});
                 finish(output, committed, json, |secret| once(&[("client_secret", secret)]))
+            }
+            Self::RevokeOldSecrets { client_id } => {
+                let committed = writer.revoke_old_secrets(&client_id).map_err(Failure::write)?;
+                let json = |(): &()| json!({"client_id": client_id.as_str(), "revoked": true});
+                finish(output, committed, json, |()| {
+                    format!("only the newest secret of {client_id} is taken")
+                })
             }
             Self::RotateSigningKey { client_id } => {
                 let committed = writer.rotate_signing_key(&client_id).map_err(Failure::write)?;
@@ -152,6 +172,7 @@ impl Create {
             Some(secret) => Some(Secret::new(secret.to_owned())),
             None => None,
         };
+        let is_short = client_secret.as_ref().is_some_and(|secret| secret.expose().len() <= HMAC_BLOCK);
         let new = NewApp {
             name: self.name,
             scopes: self.scopes.unwrap_or_default(),
@@ -163,6 +184,12 @@ impl Create {
             redirect_uris: self.redirect_uris,
         };
         let committed = writer.create_app(new).map_err(Failure::write)?;
+        if is_short {
+            output.message(
+                "Shopify session tokens that are signed with a secret of fewer than 65 bytes cannot be verified, since \
+                 only its hash is stored; sign them with the session signing key",
+            );
+        }
         finish(
             output,
             committed,

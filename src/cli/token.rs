@@ -67,7 +67,9 @@ impl Command {
                 let committed = writer.revoke_token(&token).map_err(Failure::write)?;
                 if *committed.value() == Revocation::NotFound {
                     return Err(Failure::Failed(
-                        "there is no such token here; nothing was changed, and it is refused as it is".into(),
+                        "there is no such token here, of no kind; nothing was changed. Session tokens end by \
+                         themselves, or with `app rotate-signing-key`"
+                            .into(),
                     ));
                 }
                 finish(output, committed, |_| json!({"revoked": true}), |_| "the token is revoked".to_owned())

@@ -76,7 +76,9 @@ impl Gate {
         }
         let (route, captures) = match self.settings.routes.find(method, &path) {
             Found::Route(_, route, captures) => (route, captures),
-            Found::MethodNotAllowed(allow) => return Again::Refuse(Reason::MethodNotListed(allow.clone())),
+            Found::MethodNotAllowed(platform, allow) => {
+                return Again::Refuse(Reason::MethodNotListed(platform, allow.clone()));
+            }
             Found::Nothing => return Again::Refuse(Reason::NoRoute),
         };
         let (kinds, rules) = match &route.access {

@@ -69,6 +69,8 @@ pub fn underscored(scope: &str) -> String {
 impl Reason {
     /// The JSON body of the refusal, as clients of the platform expect it; none where they expect ours.
     pub fn body_of(&self, platform: Platform, request_id: &str) -> Option<Vec<u8>> {
+        // No route was taken, but the path is the platform's.
+        let platform = if let Self::MethodNotListed(platform, _) = self { *platform } else { platform };
         Some(match platform {
             Platform::Selorax | Platform::Standard => return None,
             Platform::Shopify => bytes(&json!({"errors": self.shopify_message()})),
@@ -103,6 +105,9 @@ impl Reason {
             (Self::Scope(scopes), _) => {
                 let scopes: Vec<String> = scopes.split(' ').map(underscored).collect();
                 format!("[API] This action requires merchant approval for {} scope.", scopes.join(", "))
+            }
+            (Self::TwoCredentials, _) => {
+                "[API] Send the access token once, as X-Shopify-Access-Token or as Bearer token".to_owned()
             }
             (_, Code::MissingToken | Code::InvalidToken | Code::InvalidClient | Code::NotInstalled) => {
                 "[API] Invalid API key or access token (unrecognized login or wrong password)".to_owned()

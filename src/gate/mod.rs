@@ -134,8 +134,8 @@ impl Gate {
         }
         let (index, route, captures) = match self.settings.routes.find(method, &path) {
             Found::Route(index, route, captures) => (index, route, captures),
-            Found::MethodNotAllowed(allow) => {
-                return Decision::Refuse(Reason::MethodNotListed(allow.clone()));
+            Found::MethodNotAllowed(platform, allow) => {
+                return Decision::Refuse(Reason::MethodNotListed(platform, allow.clone()));
             }
             Found::Nothing => return Decision::Refuse(Reason::NoRoute),
         };

@@ -65,7 +65,7 @@ reasons! {
     Self::HeadTooLarge => HeadTooLarge "head_bytes",
     Self::TooManyFields => HeadTooLarge "head_fields",
     Self::Method => MethodNotAllowed "method_never_served",
-    Self::MethodNotListed(_) => MethodNotAllowed "method_not_listed",
+    Self::MethodNotListed(..) => MethodNotAllowed "method_not_listed",
     Self::NoRoute => NotFound "no_route",
     // Who is calling.
     Self::TwoCredentials => InvalidRequest "two_credentials",

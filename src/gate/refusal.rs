@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 
 use super::kind::Kinds;
+use crate::model::Platform;
 use crate::wire::head::HeadError;
 use crate::wire::session_token::SessionTokenError;
 use crate::wire::target::TargetError;
@@ -58,7 +59,7 @@ pub enum Reason {
     NoRoute,
     /// A route has this path, with other methods.
     #[error("the route does not list the method")]
-    MethodNotListed(HeaderValue),
+    MethodNotListed(Platform, HeaderValue),
     /// No credential, or half of one.
     #[error("no complete credential was presented")]
     MissingCredential,
@@ -339,7 +340,7 @@ impl Reason {
             Self::SlowBody => "The request body came too slowly.",
             Self::Method => "This method is not supported.",
             Self::NoRoute => "No such route.",
-            Self::MethodNotListed(_) => "Method not allowed on this route; see the Allow header.",
+            Self::MethodNotListed(..) => "Method not allowed on this route; see the Allow header.",
             Self::TwoCredentials => {
                 "Provide either a Bearer token or X-Client-Id + X-Client-Secret, not both."
             }
@@ -390,7 +391,7 @@ impl Reason {
     /// The value of `Allow`, which every 405 needs (RFC 9110 section 15.5.6).
     pub fn allow(&self) -> Option<HeaderValue> {
         match self {
-            Self::MethodNotListed(allow) => Some(allow.clone()),
+            Self::MethodNotListed(_, allow) => Some(allow.clone()),
             Self::Method => Some(HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
             _ => None,
         }

@@ -94,8 +94,9 @@ struct Candidates {
 pub enum Found<'t, 'p> {
     /// The position of the route, the route, and what its path captured.
     Route(usize, &'t Route, Captures<'p>),
-    /// The path is known, with other methods: the value of `Allow` (RFC 9110 section 10.2.1).
-    MethodNotAllowed(&'t HeaderValue),
+    /// The path is known, with other methods: whose dialect it speaks, and the value of `Allow` (RFC 9110 section
+    /// 10.2.1).
+    MethodNotAllowed(Platform, &'t HeaderValue),
     /// The path is not known.
     Nothing,
 }
@@ -172,7 +173,13 @@ impl RouteTable {
         let Some((candidates, captures)) = self.tree.find(path) else { return Found::Nothing };
         match candidates.routes.iter().find(|&&index| serves(&self.routes[index], method)) {
             Some(&index) => Found::Route(index, &self.routes[index], captures),
-            None => Found::MethodNotAllowed(&candidates.allow),
+            None => {
+                let platform = candidates
+                    .routes
+                    .first()
+                    .map_or(Platform::default(), |&index| self.routes[index].platform);
+                Found::MethodNotAllowed(platform, &candidates.allow)
+            }
         }
     }
 }
@@ -193,7 +200,7 @@ impl RouteTable {
         let readings = [merged(path), merged(&plain), plain];
         readings.iter().any(|read| match self.find(method, read) {
             Found::Route(index, _, captures) => index != taken || !seen.reads_as(&captures),
-            Found::MethodNotAllowed(_) | Found::Nothing => true,
+            Found::MethodNotAllowed(..) | Found::Nothing => true,
         })
     }
 }
@@ -284,7 +291,7 @@ mod tests {
         let folded = table.fold(path);
         match table.find(method, &folded) {
             Found::Route(index, _, captures) => format!("{index} {}", captures.value(0)),
-            Found::MethodNotAllowed(allow) => format!("allow {}", allow.to_str().unwrap()),
+            Found::MethodNotAllowed(_, allow) => format!("allow {}", allow.to_str().unwrap()),
             Found::Nothing => "nothing".into(),
         }
     }

@@ -8,7 +8,7 @@ use super::http::{Told, see_other};
 use super::pages::Problem;
 use super::request::{self, Asked, Back, Error, MAX_QUERY, Stop};
 use super::session::Session;
-use super::step::{self, Person, Step, Visit};
+use super::step::{self, Hint, Person, Step, Visit};
 use super::{Event, Idp};
 use crate::gate::Unavailable;
 use crate::model::{Requester, Secret, StoreId, Subject, Timestamp, TokenDigest};
@@ -108,8 +108,8 @@ impl Idp {
             None => Vec::new(),
         };
         let hinted = match &asked.id_token_hint {
-            Some(hint) => self.hinted(hint.expose())?,
-            None => None,
+            Some(hint) => self.hinted(hint.expose())?.map_or(Hint::Unverified, Hint::Is),
+            None => Hint::None,
         };
         let person = session.map(|session| Person {
             user: &session.user,

@@ -23,7 +23,6 @@ const MAX_SECRET: usize = 256;
 struct Presented {
     id: String,
     secret: Option<Secret>,
-    basic: bool,
 }
 
 impl Idp {
@@ -35,23 +34,20 @@ impl Idp {
         caller: &Requester,
     ) -> Result<OauthClient, Refused> {
         let presented = presented(headers, parameters)?;
-        let basic = presented.basic;
         let client = match ClientId::parse(&presented.id) {
             Ok(id) => self.replica().oauth_client(&id).map_err(|_| Refused::unavailable())?,
             Err(_) => None,
         };
         let Some(client) = client.filter(|client| client.is_enabled) else {
-            return Err(self.client_refused(None, basic, caller));
+            return Err(self.client_refused(None, caller));
         };
         match (&client.secret_hash, presented.secret) {
             (None, None) => Ok(client),
             (Some(hash), Some(secret)) => match self.proves(&client, hash, secret, caller).await? {
                 true => Ok(client),
-                false => Err(self.client_refused(Some(&client.client_id), basic, caller)),
+                false => Err(self.client_refused(Some(&client.client_id), caller)),
             },
-            (None, Some(_)) | (Some(_), None) => {
-                Err(self.client_refused(Some(&client.client_id), basic, caller))
-            }
+            (None, Some(_)) | (Some(_), None) => Err(self.client_refused(Some(&client.client_id), caller)),
         }
     }
 
@@ -93,10 +89,10 @@ impl Idp {
     }
 
     /// Counts a failure against its address; past the budget it is answered 429.
-    fn client_refused(&self, client: Option<&ClientId>, basic: bool, caller: &Requester) -> Refused {
+    fn client_refused(&self, client: Option<&ClientId>, caller: &Requester) -> Refused {
         self.note(Event::ClientRefused, caller, None, client);
         match self.limits.failures.charge(caller.address, Instant::now()) {
-            Ok(()) => Refused::client(basic),
+            Ok(()) => Refused::client(),
             Err(wait) => Refused::too_many(wait),
         }
     }
@@ -110,7 +106,7 @@ fn presented(headers: &HeaderMap, parameters: &Parameters) -> Result<Presented, 
         (Some(_), Some(_)) => return Err(Refused::request("Authorization may be sent only once.")),
     };
     if parameters.get("client_assertion").is_some() || parameters.get("client_assertion_type").is_some() {
-        return Err(Refused::client(false));
+        return Err(Refused::client());
     }
     let (id, secret) = (parameters.get("client_id"), parameters.get("client_secret"));
     match field {
@@ -123,17 +119,17 @@ fn presented(headers: &HeaderMap, parameters: &Parameters) -> Result<Presented, 
             if id.is_some_and(|id| id != basic.id) {
                 return Err(Refused::request("client_id and HTTP Basic name two clients."));
             }
-            let secret = Secret::new(basic.secret.to_string());
-            Ok(Presented { id: basic.id, secret: Some(secret), basic: true })
+            // Libraries write a public client so that has no secret.
+            let secret = Some(&basic.secret).filter(|secret| !secret.is_empty());
+            Ok(Presented { id: basic.id, secret: secret.map(|secret| Secret::new(secret.to_string())) })
         }
-        Some(BasicField::Malformed | BasicField::Other) => Err(Refused::client(true)),
+        Some(BasicField::Malformed | BasicField::Other) => Err(Refused::client()),
         None => match id {
             Some(id) => Ok(Presented {
                 id: id.to_owned(),
                 secret: secret.map(|secret| Secret::new(secret.to_owned())),
-                basic: false,
             }),
-            None => Err(Refused::client(false)),
+            None => Err(Refused::client()),
         },
     }
 }

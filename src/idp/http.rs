@@ -48,15 +48,15 @@ impl Refused {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
-    /// Nobody knows the client, or it has not proved who it is. `basic`: it tried HTTP Basic, and is told
-    /// so (RFC 6749 section 5.2).
-    pub(super) fn client(basic: bool) -> Self {
+    /// Nobody knows the client, or it has not proved who it is. The challenge is for all: RFC 6749 section 5.2 demands
+    /// it of those who tried HTTP Basic, RFC 9110 section 15.5.2 of every 401.
+    pub(super) fn client() -> Self {
         let refused = Self::new(
             StatusCode::UNAUTHORIZED,
             "invalid_client",
             "Unknown client, wrong secret, or an authentication method that the client does not use.",
         );
-        Self { challenge: basic.then_some("Basic realm=\"oauth\""), ..refused }
+        Self { challenge: Some("Basic realm=\"oauth\""), ..refused }
     }
 
     /// The code or refresh token is not good. Why is for the log: the client learns no more.
@@ -98,7 +98,8 @@ impl Refused {
 
     /// Somebody must be signed in.
     pub(super) fn login() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "login_required", "Sign in as a merchant first.")
+        let refused = Self::new(StatusCode::UNAUTHORIZED, "login_required", "Sign in as a merchant first.");
+        Self { challenge: Some("Cookie"), ..refused }
     }
 
     /// Somebody may not do this.

@@ -22,7 +22,7 @@ impl Idp {
         let client = self.authenticate(headers, &parameters, caller).await?;
         if client.is_public() {
             // Anybody can say a public client's name (RFC 7662 section 2.1).
-            return Err(Refused::client(false));
+            return Err(Refused::client());
         }
         let token = parameters.get("token").ok_or(Refused::request("token is missing."))?;
         let now = Timestamp::now();

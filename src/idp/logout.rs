@@ -53,7 +53,8 @@ impl Idp {
         answer
     }
 
-    /// Where the person goes afterwards: an address that the client registered for it.
+    /// Where the person goes afterwards: an address that the client registered for it. The client that is named has to
+    /// be the one that the ID token was issued to.
     fn place_after(
         &self,
         parameters: &Parameters,
@@ -61,7 +62,6 @@ impl Idp {
     ) -> Result<Option<RedirectUri>, Problem> {
         const UNKNOWN: Problem =
             Problem::Request("The request wants to continue at an address that the app has not registered.");
-        let Some(uri) = parameters.get("post_logout_redirect_uri") else { return Ok(None) };
         let hinted = match hint {
             None => None,
             Some(hint) => {
@@ -73,8 +73,9 @@ impl Idp {
         if let (Some(named), Some(hinted)) = (named, &hinted)
             && named != hinted
         {
-            return Err(UNKNOWN);
+            return Err(Problem::Request("The request names another app than the one that it comes from."));
         }
+        let Some(uri) = parameters.get("post_logout_redirect_uri") else { return Ok(None) };
         let client = named.or(hinted.as_deref()).and_then(|id| ClientId::parse(id).ok()).ok_or(UNKNOWN)?;
         let client = self.replica().oauth_client(&client).map_err(|_| Problem::Unavailable)?;
         let client = client.filter(|client| client.is_enabled).ok_or(UNKNOWN)?;

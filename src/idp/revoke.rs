@@ -11,7 +11,8 @@ use super::{Event, Idp};
 use crate::model::{Requester, Timestamp};
 
 impl Idp {
-    /// Ends the pair that a token belongs to, for the client that it was issued to.
+    /// Ends the pair that an access token belongs to, or all that came of a refresh token's grant, for the client
+    /// that it was issued to.
     pub(super) async fn revoke(
         &self,
         headers: &HeaderMap,
@@ -29,7 +30,7 @@ impl Idp {
         let token = parameters.get("token").and_then(|token| digest(token, &[ACCESS_PREFIX, REFRESH_PREFIX]));
         let Some(token) = token else { return Ok(done()) };
         let (id, now) = (client.client_id.clone(), Timestamp::now());
-        let revoked = self.queue()?.revoke_identity_pair(token, id, now).await;
+        let revoked = self.queue()?.revoke_identity_token(token, id, now).await;
         if revoked? {
             self.note(Event::TokensRevoked, caller, None, Some(&client.client_id));
         }

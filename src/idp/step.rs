@@ -44,10 +44,21 @@ const OTHER_ACCOUNT: Error =
 const NOT_THEIR_STORE: Error = error("access_denied", "The account does not belong to this store.");
 const NO_STORE: Error = error("access_denied", "The account does not belong to any store.");
 
-/// What comes next. `hinted` is whom a verified `id_token_hint` names.
+/// Whom the client expects (OpenID Connect Core section 3.1.2.1, `id_token_hint`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// It does not say.
+    None,
+    /// This person.
+    Is(Subject),
+    /// Nobody can tell: it is no ID token of ours, or its key was withdrawn.
+    Unverified,
+}
+
+/// What comes next.
 pub(super) fn next(
     asked: &Asked,
-    hinted: Option<Subject>,
+    hinted: Hint,
     person: Option<Person<'_>>,
     visit: Visit,
     now: Timestamp,
@@ -65,7 +76,11 @@ pub(super) fn next(
         return sign_in(false, LOGIN_REQUIRED);
     }
     let first = visit == Visit::First;
-    if hinted.is_some_and(|hinted| hinted != user.subject) {
+    if hinted == Hint::Unverified && asked.prompt.none {
+        // Where somebody can be asked they are; in silence the wrong person might be told of.
+        return Step::Refuse(LOGIN_REQUIRED);
+    }
+    if matches!(hinted, Hint::Is(hinted) if hinted != user.subject) {
         // After the page it is somebody else for good (OpenID Connect Core section 3.1.2.1).
         return if first { sign_in(false, LOGIN_REQUIRED) } else { Step::Refuse(LOGIN_REQUIRED) };
     }
@@ -253,7 +268,7 @@ mod tests {
             });
             let consents: Vec<_> = consents.iter().map(|(of, text)| (of.map(store), scopes(text))).collect();
             let person = who.as_ref().map(|(sign_in, user)| Person { user, sign_in, consents: &consents });
-            let step = |visit| code_of(&next(&asked, None, person, visit, NOW));
+            let step = |visit| code_of(&next(&asked, Hint::None, person, visit, NOW));
             assert_eq!(step(Visit::First), *first, "{more} {who:?}");
             // Signed in before the page was reached: the page changed nothing.
             let through = Visit::Through { began: NOW };
@@ -271,7 +286,7 @@ mod tests {
         for more in ["&prompt=login", "&max_age=0", "&max_age=1"] {
             let through = |began: i64| {
                 let visit = Visit::Through { began: NOW.plus(began) };
-                code_of(&next(&asked(more), None, person, visit, NOW))
+                code_of(&next(&asked(more), Hint::None, person, visit, NOW))
             };
             assert_eq!(through(-5), "issue 22", "{more}");
             assert_eq!(through(-4), "sign in", "{more}: they signed in before");
@@ -284,13 +299,15 @@ mod tests {
         let consents = [(None, scopes("openid email"))];
         let sign_in = SignIn { subject: user.subject, auth_time: NOW, seen_at: NOW, ends_at: NOW.plus(9) };
         let person = Some(Person { user: &user, sign_in: &sign_in, consents: &consents });
-        let step = |more: &str, hint: &str, visit| {
-            code_of(&next(&asked(more), Some(Subject::parse(hint).unwrap()), person, visit, NOW))
-        };
+        let step = |more: &str, hint, visit| code_of(&next(&asked(more), hint, person, visit, NOW));
         let through = Visit::Through { began: NOW };
-        assert_eq!(step("", "customer:42", Visit::First), "issue 22");
-        assert_eq!(step("", "customer:43", Visit::First), "sign in");
-        assert_eq!(step("", "customer:43", through), "login_required");
-        assert_eq!(step("&prompt=none", "customer:43", Visit::First), "login_required");
+        let is = |subject: &str| Hint::Is(Subject::parse(subject).unwrap());
+        assert_eq!(step("", is("customer:42"), Visit::First), "issue 22");
+        assert_eq!(step("", is("customer:43"), Visit::First), "sign in");
+        assert_eq!(step("", is("customer:43"), through), "login_required");
+        assert_eq!(step("&prompt=none", is("customer:43"), Visit::First), "login_required");
+        assert_eq!(step("&prompt=none", is("customer:42"), Visit::First), "issue 22");
+        assert_eq!(step("&prompt=none", Hint::Unverified, Visit::First), "login_required");
+        assert_eq!(step("", Hint::Unverified, Visit::First), "issue 22");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::ScopeSet;
+
 /// A platform: where a token is read, how errors look, how scopes are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Platform {
@@ -81,4 +83,6 @@ pub struct Registration {
     pub token_auth: Option<TokenAuth>,
     /// Where the browser may be sent with a code, compared byte for byte (RFC 9700 section 2.1).
     pub redirect_uris: Box<[Box<str>]>,
+    /// What it asks merchants for.
+    pub scopes: ScopeSet,
 }

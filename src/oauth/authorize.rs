@@ -72,6 +72,10 @@ pub(super) async fn authorize(
     let mut response = match outcome {
         Ok(location) => redirect(&location),
         Err(Refused::Page(page)) => page,
+        Err(Refused::Back { error, location }) => {
+            remark.code = error;
+            redirect(&location)
+        }
         Err(Refused::Failure(failure)) => {
             let mut response =
                 tell(&served.limits, served.endpoint.platform, Err(failure), &request, remark.clone());
@@ -89,6 +93,11 @@ enum Refused {
     Failure(Failure),
     /// What the browser is shown: signing in, or the consent.
     Page(Response),
+    /// The app is told (RFC 6749 section 4.1.2.1).
+    Back {
+        error: &'static str,
+        location: String,
+    },
 }
 
 impl<F: Into<Failure>> From<F> for Refused {
@@ -106,7 +115,7 @@ impl Served {
         let client_id = needed("client_id", "client_id is missing.")?;
         let redirect_uri = needed("redirect_uri", "redirect_uri is missing.")?;
         let state = needed("state", "state is missing.")?;
-        let scopes = selorax::scopes(needed("scope", "scope is missing.")?)?;
+        let scopes = needed("scope", "scope is missing.")?;
         let store_id = store_id(&parameters)?.ok_or(Failure::malformed("store_id is missing."))?;
 
         let id = ClientId::parse(client_id).map_err(|_| Failure::UnknownClient)?;
@@ -116,6 +125,12 @@ impl Served {
         if !app.registration.redirect_uris.iter().any(|own| **own == *redirect_uri) {
             return Err(Failure::malformed("redirect_uri is not one of the app's.").into());
         }
+        // From here on the app is told.
+        let back = |error: &'static str| Refused::Back {
+            error,
+            location: with(redirect_uri, &format!("error={error}&state={}", escaped(state))),
+        };
+        let scopes = selorax::scopes(scopes, &app.registration.scopes).map_err(|_| back("invalid_scope"))?;
         let target = uri.path_and_query().map_or("", |target| target.as_str()).to_owned();
         let asked = Asked { client_id: id.clone(), store_id, scopes: scopes.clone(), target };
         let Some(merchants) = &self.merchants else { return Err(Failure::NotSignedIn.into()) };
@@ -127,11 +142,18 @@ impl Served {
         let grant =
             NewGrant { client_id: id, store_id, merchant, scopes, redirect_uri: redirect_uri.to_owned() };
         let code = self.authority.queue()?.record_code(grant, actor).await.map_err(Failure::from)?;
-        let code =
-            code.map_err(|why| Failure::Malformed(format!("This cannot be granted: {why}.").into()))?;
-        let separator = if redirect_uri.contains('?') { '&' } else { '?' };
-        Ok(format!("{redirect_uri}{separator}code={}&state={}", code.code.expose(), escaped(state)))
+        let code = code.map_err(|why| {
+            tracing::info!(request_id, "a code is refused: {why}");
+            back("access_denied")
+        })?;
+        Ok(with(redirect_uri, &format!("code={}&state={}", code.code.expose(), escaped(state))))
     }
+}
+
+/// A redirect URI with parameters added to its query.
+fn with(redirect_uri: &str, parameters: &str) -> String {
+    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
+    format!("{redirect_uri}{separator}{parameters}")
 }
 
 /// A value of a query, with everything but unreserved characters escaped (RFC 3986 section 2.3).

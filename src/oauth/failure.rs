@@ -15,7 +15,7 @@ pub(super) enum Failure {
     Method,
     /// A grant that the endpoint does not know.
     GrantType,
-    /// No client authentication, or half of one.
+    /// No client authentication, half of one, or a malformed one.
     MissingClient,
     /// No enabled app has the id.
     UnknownClient,
@@ -81,9 +81,9 @@ impl Failure {
     pub(super) fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Malformed(why) => return why.clone(),
-            Self::Method => "This endpoint takes POST only.",
+            Self::Method => "This method is not allowed here; the Allow header names those that are.",
             Self::GrantType => "This endpoint does not know the grant_type.",
-            Self::MissingClient => "No client authentication was sent.",
+            Self::MissingClient => "No client authentication was sent, or it is malformed.",
             Self::UnknownClient => "Invalid client_id.",
             Self::WrongSecret => "Invalid client_secret, or not the method that the app is registered with.",
             Self::AddressNotAllowed => "Requests from this address are not allowed for this app.",

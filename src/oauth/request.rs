@@ -55,9 +55,8 @@ impl Request<'_> {
         let secret = parameters.get("client_secret");
         let basic = match one_line(self.headers, &AUTHORIZATION)?.map(basic::parse) {
             None | Some(BasicField::Other) => None,
-            Some(BasicField::Malformed) => {
-                return Err(Failure::malformed("The Authorization header is not valid HTTP Basic."));
-            }
+            // Attempted with Authorization it is 401 (RFC 6749 section 5.2).
+            Some(BasicField::Malformed) => return Err(Failure::MissingClient),
             Some(BasicField::Basic(basic)) => Some(basic),
         };
         match (basic, in_body) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
@@ -164,6 +165,10 @@ fn build(
     head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(X_REQUEST_ID, request_id.clone())?;
+    if platform == Platform::ElasticPath {
+        // Its clients are shops in browsers, which have to see a 401 to fetch another token.
+        head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
+    }
     if let Some(challenge) = reason.challenge_for(platform) {
         head.insert_header(WWW_AUTHENTICATE, challenge)?;
     }

@@ -12,8 +12,8 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use foldhash::HashMap;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT,
+    TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use pingora::http::ResponseHeader;
@@ -153,17 +153,22 @@ fn plain(status: StatusCode, request_id: &HeaderValue) -> Response<Body> {
         StatusCode::BAD_REQUEST => ("invalid_request", "The request body is malformed."),
         _ => ("service_unavailable", "The answer took too long. Try again shortly."),
     };
-    // In our own words and in those of RFC 6749, so that any client of a token endpoint can read it.
+    // In our own words, in those of RFC 6749 and of Elastic Path, so that any client of a token endpoint can read it.
     let body = json!({
         "message": message, "code": code, "status": status.as_u16(),
         "request_id": request_id.to_str().unwrap_or_default(),
         "error": code, "error_description": message,
+        "errors": [{
+            "status": status.as_u16(), "title": status.canonical_reason().unwrap_or("Error"), "detail": message,
+        }],
     });
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // For programs in browsers, as the endpoints that they call answer; there is nothing in it but the reason.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

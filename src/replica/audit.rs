@@ -83,6 +83,8 @@ pub enum Action {
     AllowAddresses,
     /// A client secret was made.
     RotateSecret,
+    /// The secrets of an app but its newest were ended.
+    RevokeOldSecrets,
     /// A session signing key was made.
     RotateSigningKey,
     /// An app was installed in a store.
@@ -137,7 +139,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::AddStore,
         Self::SuspendStore,
         Self::ResumeStore,
@@ -146,6 +148,7 @@ impl Action {
         Self::DisableApp,
         Self::AllowAddresses,
         Self::RotateSecret,
+        Self::RevokeOldSecrets,
         Self::RotateSigningKey,
         Self::Install,
         Self::Uninstall,
@@ -184,6 +187,7 @@ impl Action {
             Self::DisableApp => "app.disable",
             Self::AllowAddresses => "app.allow_ip",
             Self::RotateSecret => "app.rotate_secret",
+            Self::RevokeOldSecrets => "app.revoke_old_secrets",
             Self::RotateSigningKey => "app.rotate_signing_key",
             Self::Install => "installation.create",
             Self::Uninstall => "installation.delete",

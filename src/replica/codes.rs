@@ -344,6 +344,17 @@ fn put_pair(
     Ok(())
 }
 
+/// Ends the family of a refresh token; whether there is such a token.
+pub(super) fn end_family_of(
+    tx: &Transaction<'_>,
+    refresh: &TokenDigest,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let mut find = tx.prepare_cached("SELECT grant_id FROM app_refresh_tokens WHERE token_hash = ?1")?;
+    let grant = find.query_row([&refresh.0[..]], |row| row.get(0)).optional()?;
+    grant.map_or(Ok(false), |grant| end_grant(tx, grant, now).map(|()| true))
+}
+
 /// Ends a family: every token that followed from one code.
 fn end_grant(tx: &Transaction<'_>, grant: i64, now: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached("UPDATE app_grants SET ended_at = ?2 WHERE grant_id = ?1 AND ended_at IS NULL")?

@@ -17,7 +17,7 @@ use crate::model::{
 /// The newest generations win when a foreign writer left more than a rotation ever does.
 const STORE: &str = "SELECT store_id, status, domain FROM stores WHERE store_id = ?1";
 const APP: &str = "SELECT a.app_id, a.client_id, a.status, a.session_signing_key, a.allow_ips,
-        s.generation, s.hash, s.expires_at, a.organization, a.token_auth, a.redirect_uris
+        s.generation, s.hash, s.expires_at, a.organization, a.token_auth, a.redirect_uris, a.scopes
     FROM apps a LEFT JOIN app_secrets s ON s.app_id = a.app_id
     WHERE a.client_id = ?1 ORDER BY s.generation DESC LIMIT 16";
 const INSTALLATION: &str = "SELECT i.installation_id, i.app_id, a.client_id, i.store_id, i.scopes, i.status
@@ -135,6 +135,7 @@ fn registration(row: &Row<'_>) -> Result<Registration, ReadError> {
         organization: optional_text(row, 8)?.map(Box::from),
         token_auth: token_auth.map_err(malformed("apps", "token_auth"))?,
         redirect_uris: text(row, 10)?.split_ascii_whitespace().map(Box::from).collect(),
+        scopes: ScopeSet::parse(text(row, 11)?).map_err(malformed("apps", "scopes"))?,
     })
 }
 

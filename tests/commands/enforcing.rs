@@ -83,6 +83,12 @@ fn stories() -> Vec<Story> {
             },
         },
         Story {
+            name: "revoke-old-secrets of one that is alone",
+            before: main(),
+            command: vec!["app", "revoke-old-secrets", MAIN.client_id],
+            after: |_| all_of_main([YES; 3]),
+        },
+        Story {
             name: "rotate-signing-key",
             before: main(),
             command: vec!["app", "rotate-signing-key", MAIN.client_id],

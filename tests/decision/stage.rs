@@ -217,7 +217,7 @@ fn refused(reason: Reason, request: &Request) -> Outcome {
     };
     no_secret_in(&format!("{body} {challenge:?} {reason:?} {reason}"), request);
     let allow = match &reason {
-        Reason::MethodNotListed(allow) => Some(allow.to_str().unwrap().to_owned()),
+        Reason::MethodNotListed(_, allow) => Some(allow.to_str().unwrap().to_owned()),
         _ => None,
     };
     Outcome { summary: format!("{status} {code}{detail}"), allow, message, ..Outcome::default() }

@@ -203,7 +203,9 @@ async fn nobody_is_asked_with_prompt_none() {
     assert_eq!(error(&mut browser, &hint).await, "account_selection_required");
     assert_eq!(error(&mut browser, &[("store_id", "23")]).await, "account_selection_required");
     assert_eq!(error(&mut browser, &[("max_age", "0")]).await, "login_required");
-    assert_eq!(error(&mut browser, &[("id_token_hint", "rubbish")]).await, "", "no hint of ours");
+    let rubbish = [("id_token_hint", "rubbish")];
+    assert_eq!(error(&mut browser, &rubbish).await, "login_required", "nobody can tell whom it means");
+    assert!(browser.open(&authorize("openid", &rubbish)).await.parameter("code").is_some());
 
     let mut merchant = Browser::new(&stage);
     merchant.code("fatema@example.com", "openid").await;

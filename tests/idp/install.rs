@@ -74,6 +74,23 @@ async fn a_merchant_signs_in_and_agrees() {
     assert_eq!(denied.location(), "https://app.example/installed?error=access_denied&state=s%261");
 }
 
+/// The app is told before anybody is asked.
+#[tokio::test]
+async fn scopes_are_those_of_the_app() {
+    let stage = stage().await;
+    for scope in ["read%3Azzz", "read%3Aorders%2Cread%3Azzz", "%22", "%2C"] {
+        let asked = authorize("22", &[]).replace("read%3Aorders%2Cbilling", scope);
+        let answer = Browser::new(&stage).once(Method::GET, &asked, &[]).await;
+        assert_eq!(answer.location(), format!("{BACK}?error=invalid_scope&state=s%261"), "{scope}");
+    }
+    // As the vendor's SDK spells them.
+    let asked = authorize("22", &[]).replace("read%3Aorders%2Cbilling", "read_orders");
+    let (mut browser, page) = signed_in(&stage, "fatema@example.com", &asked).await;
+    assert!(page.body.contains("read:orders") && !page.body.contains("read_orders"), "{}", page.body);
+    let back = answer(&mut browser, &page, "allow").await;
+    assert!(back.parameter("code").is_some(), "{back:?}");
+}
+
 #[tokio::test]
 async fn nothing_else_counts_as_agreeing() {
     let stage = stage().await;

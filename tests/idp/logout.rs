@@ -81,6 +81,7 @@ async fn nobody_is_sent_to_an_address_that_is_not_registered() {
         vec![("post_logout_redirect_uri", GOODBYE)],
         vec![("post_logout_redirect_uri", GOODBYE), ("client_id", OTHER)],
         vec![("post_logout_redirect_uri", GOODBYE), ("client_id", OTHER), ("id_token_hint", &id_token)],
+        vec![("client_id", OTHER), ("id_token_hint", &id_token)],
         vec![("post_logout_redirect_uri", GOODBYE), ("client_id", "sx_oc_nobody")],
         vec![("post_logout_redirect_uri", "https://evil.example"), ("client_id", SHOP)],
         vec![("post_logout_redirect_uri", "https://evil.example"), ("id_token_hint", &id_token)],

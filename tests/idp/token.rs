@@ -7,7 +7,8 @@ use crate::stage::{
     Browser, CALLBACK, OTHER, PHONE, PHONE_CALLBACK, SHOP, SHOP_SECRET, Stage, VERIFIER, authorize, basic,
     verified,
 };
-use storegate::model::{ClientId, ScopeSet, Subject, UserStatus};
+use storegate::model::{ClientId, ScopeSet, Secret, Subject, UserStatus};
+use storegate::replica::Revocation;
 
 /// Names and values: headers, or the fields of a form.
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -25,14 +26,13 @@ async fn who_the_client_is() {
     let encoded = basic("sx%5Foc%5Fshop", &SHOP_SECRET.replace('_', "%5F"));
     let (wrong, nobody, empty) =
         (basic(SHOP, "sx_os_wrong"), basic("sx_oc_nobody", SHOP_SECRET), basic(SHOP, ""));
-    let phone = basic(PHONE, SHOP_SECRET);
+    let (phone, public) = (basic(PHONE, SHOP_SECRET), basic(PHONE, ""));
     let other = basic(OTHER, SHOP_SECRET);
     let long = "s".repeat(300);
     let both = [("client_id", SHOP), ("client_secret", SHOP_SECRET)];
     // What is proved is then told that the grant type is missing.
     let proved = (400, "invalid_request", "");
-    let refused = (401, "invalid_client", "");
-    let refused_basic = (401, "invalid_client", "Basic realm=\"oauth\"");
+    let refused = (401, "invalid_client", "Basic realm=\"oauth\"");
     type Row<'r> = (Option<&'r str>, &'r [(&'r str, &'r str)], (u16, &'r str, &'r str));
     let rows: &[Row<'_>] = &[
         (Some(&good), &[], proved),
@@ -41,6 +41,7 @@ async fn who_the_client_is() {
         (Some(&good), &[("client_id", SHOP)], proved),
         (None, &both, proved),
         (None, &[("client_id", PHONE)], proved),
+        (Some(&public), &[], proved),
         (None, &[], refused),
         (None, &[("client_id", SHOP)], refused),
         (None, &[("client_id", SHOP), ("client_secret", "")], refused),
@@ -52,13 +53,13 @@ async fn who_the_client_is() {
         (None, &[("client_secret", SHOP_SECRET)], refused),
         (None, &[("client_id", PHONE), ("client_secret", SHOP_SECRET)], refused),
         (None, &[("client_id", SHOP), ("client_assertion", "e.e.e")], refused),
-        (Some(&wrong), &[], refused_basic),
-        (Some(&nobody), &[], refused_basic),
-        (Some(&empty), &[], refused_basic),
-        (Some(&phone), &[], refused_basic),
-        (Some("Basic"), &[], refused_basic),
-        (Some("Basic !!!"), &both, refused_basic),
-        (Some("Bearer sx_it_1"), &both, refused_basic),
+        (Some(&wrong), &[], refused),
+        (Some(&nobody), &[], refused),
+        (Some(&empty), &[], refused),
+        (Some(&phone), &[], refused),
+        (Some("Basic"), &[], refused),
+        (Some("Basic !!!"), &both, refused),
+        (Some("Bearer sx_it_1"), &both, refused),
         (Some(&good), &both, (400, "invalid_request", "")),
         (Some(&good), &[("client_id", OTHER)], (400, "invalid_request", "")),
     ];
@@ -324,6 +325,42 @@ async fn revocation_ends_the_pair_at_once() {
     stage.post("/api/oauth/revoke", &[("authorization", &good)], &old).await;
     assert_eq!(stage.userinfo(tokens["access_token"].as_str().unwrap()).await.status, 401);
     assert_eq!(stage.userinfo(newer["access_token"].as_str().unwrap()).await.status, 200);
+}
+
+/// RFC 7009 section 2.1: with a refresh token every access token of the same grant.
+#[tokio::test]
+async fn revoking_a_refresh_token_ends_all_that_came_of_the_grant() {
+    let stage = Stage::new().await;
+    let good = basic(SHOP, SHOP_SECRET);
+    for newest in [true, false] {
+        let first = stage.tokens("rahim@example.com", "openid").await;
+        let second = stage.refresh(first["refresh_token"].as_str().unwrap()).await.json();
+        let other = stage.tokens("rahim@example.com", "openid").await;
+        let revoked = if newest { &second } else { &first };
+        let body = [("token", revoked["refresh_token"].as_str().unwrap())];
+        stage.post("/api/oauth/revoke", &[("authorization", &good)], &body).await;
+        for (tokens, status) in [(&first, 401), (&second, 401), (&other, 200)] {
+            let access = tokens["access_token"].as_str().unwrap();
+            assert_eq!(stage.userinfo(access).await.status, status, "newest: {newest}");
+        }
+        assert_eq!(stage.refresh(second["refresh_token"].as_str().unwrap()).await.status, 400);
+    }
+}
+
+/// `storegate token revoke` ends tokens of every kind.
+#[tokio::test]
+async fn an_operator_revokes_what_leaked() {
+    let stage = Stage::new().await;
+    for which in ["access_token", "refresh_token"] {
+        let tokens = stage.tokens("rahim@example.com", "openid").await;
+        let leaked = Secret::new(tokens[which].as_str().unwrap().to_owned());
+        let revoked = stage.writer().revoke_token(&leaked).unwrap();
+        assert_eq!(*revoked.value(), Revocation::Revoked, "{which}");
+        assert_eq!(stage.userinfo(tokens["access_token"].as_str().unwrap()).await.status, 401, "{which}");
+        assert_eq!(stage.refresh(tokens["refresh_token"].as_str().unwrap()).await.status, 400, "{which}");
+    }
+    let unknown = stage.writer().revoke_token(&Secret::new("sx_it_unknown".into())).unwrap();
+    assert_eq!(*unknown.value(), Revocation::NotFound);
 }
 
 #[tokio::test]

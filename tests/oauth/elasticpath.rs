@@ -138,6 +138,8 @@ fn refusals_are_lists_of_objects() {
         ("a session token", "Authorization: Bearer a.b.c", 401, "Unable to validate access token"),
     ] {
         let answer = send(&gateway, "GET /v2/products", &[line], "");
+        // Shops in browsers fetch another token when they see it.
+        assert_eq!(answer.field("access-control-allow-origin").as_deref(), Some("*"), "{sentence}");
         let error = &answer.json()["errors"][0];
         assert_eq!(
             (answer.status, &error["status"], &error["title"]),
@@ -211,6 +213,12 @@ fn customers_act_beside_a_limited_token() {
         let status = send(&gateway, "GET /v2/products", &lines, "").status;
         assert_eq!(status, if sentence == "twice" { 400 } else { 401 }, "{sentence}");
     }
+    let other = sign_in(&gateway, &[&limited], &login("rahim@example.com", "correct horse")).json();
+    let leaked = text(&other["data"]["token"]).to_owned();
+    gateway.place.ok(&["token", "revoke", &leaked]);
+    let leaked = format!("X-Moltin-Customer-Token: {leaked}");
+    assert_eq!(send(&gateway, "GET /v2/products", &[&limited, &leaked], "").status, 401);
+    assert_eq!(send(&gateway, "GET /v2/products", &[&limited, &customer], "").status, 200);
     gateway.place.ok(&["user", "disable", "customer:42"]);
     let ended = send(&gateway, "GET /v2/products", &[&limited, &customer], "");
     assert_eq!(ended.status, 401, "at once");

@@ -83,6 +83,8 @@ fn bodies_are_bounded() {
     for size in [65 * 1024, 8 * 1024 * 1024] {
         let answer = form(&gateway, PATH, &"a".repeat(size));
         assert_eq!((answer.status, answer.code()), (413, "invalid_request".into()), "{size}");
+        assert_eq!(answer.json()["errors"][0]["status"], 413, "Elastic Path's clients can read it");
+        assert_eq!(answer.field("access-control-allow-origin").as_deref(), Some("*"));
     }
     let mut client = gateway.connect();
     client.send(format!(

@@ -76,6 +76,12 @@ fn a_code_installs_the_app_and_counts_once() {
     assert!(audited.contains("installation.create") && audited.contains("code.mint"), "{audited}");
     assert!(!audited.contains(&code));
 
+    // An operator who finds one of the tokens somewhere ends both.
+    let leaked = ask(&gateway, &by_code(&made, &mint(&gateway, &made, &[])));
+    let (leaked_access, leaked_refresh) = pair(&leaked);
+    gateway.place.ok(&["token", "revoke", &leaked_refresh]);
+    assert!(!works(&gateway, &leaked_access) && works(&gateway, &access));
+
     // The second use is somebody's who copied it: what the first gave ends.
     let again = ask(&gateway, &by_code(&made, &code));
     assert_eq!((again.status, again.code()), (400, "invalid_grant".into()));

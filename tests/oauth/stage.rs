@@ -47,6 +47,12 @@ platform = "tiki"
 scopes = { read = "read:{resource}", write = "write:{resource}" }
 
 [[route]]
+path = "/tiki/reports"
+platform = "tiki"
+methods = ["GET"]
+scopes = "none"
+
+[[route]]
 path = "/standard/{resource}/{*rest}"
 platform = "standard"
 scopes = { read = "read:{resource}", write = "write:{resource}" }

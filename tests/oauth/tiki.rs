@@ -79,6 +79,16 @@ fn the_seller_decides_what_the_app_may_do() {
     );
 }
 
+/// Whatever the reason, on a path of the platform.
+#[test]
+fn another_method_is_refused_in_the_platforms_words() {
+    let gateway = gateway();
+    let answer = send(&gateway, "POST /tiki/reports", &[], "");
+    let expected = json!({"errors": ["Method not allowed on this route; see the Allow header."]});
+    assert_eq!((answer.status, answer.json()), (405, expected));
+    assert_eq!(answer.field("allow").as_deref(), Some("GET, HEAD"));
+}
+
 #[test]
 fn what_is_refused() {
     let (gateway, made) = seller("basic");

@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::grant_type;
+use crate::gate::underscored;
 use crate::model::{Remark, ScopeSet, Timestamp};
 use crate::oauth::Served;
 use crate::oauth::answer::refusal;
@@ -91,7 +92,16 @@ pub(in crate::oauth) fn refuse(failure: &Failure, request: &Request<'_>) -> Resp
     refusal(status, failure, &body)
 }
 
-/// Scopes as that platform's authorize request writes them: separated by commas.
-pub(in crate::oauth) fn scopes(text: &str) -> Result<ScopeSet, Failure> {
-    ScopeSet::parse(text).map_err(|_| Failure::Scope)
+/// Scopes as that platform's authorize request writes them: separated by commas, and as the vendor's SDK does, with an
+/// underscore. Those that the app may ask for, in the app's own spelling.
+pub(in crate::oauth) fn scopes(text: &str, own: &ScopeSet) -> Result<ScopeSet, Failure> {
+    let asked = ScopeSet::parse(text).map_err(|_| Failure::Scope)?;
+    let spelled =
+        |scope: &str| own.iter().find(|one| *one == scope || underscored(one) == underscored(scope));
+    if asked.iter().next().is_none() {
+        return Err(Failure::Scope);
+    }
+    let known =
+        asked.iter().map(|scope| spelled(scope).ok_or(Failure::Scope)).collect::<Result<Vec<_>, _>>()?;
+    ScopeSet::parse(&known.join(" ")).map_err(|_| Failure::Scope)
 }

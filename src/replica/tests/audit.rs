@@ -105,6 +105,9 @@ fn every_change_leaves_one_entry_and_no_secret() {
         ("rotate_secret", Action::RotateSecret, "app:sx_app_1".into(), {
             Box::new(|w| vec![done(w.rotate_secret(&app, Some(Duration::from_secs(60))))])
         }),
+        ("revoke_old_secrets", Action::RevokeOldSecrets, "app:sx_app_1".into(), {
+            Box::new(|w| none(w.revoke_old_secrets(&app)))
+        }),
         ("rotate_signing_key", Action::RotateSigningKey, "app:sx_app_1".into(), {
             Box::new(|w| vec![done(w.rotate_signing_key(&app))])
         }),

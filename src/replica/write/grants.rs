@@ -140,28 +140,45 @@ impl WriteQueue {
         self.change(move |tx| exchange(tx, &refresh, &client, asked.as_ref(), &pair, now)).await
     }
 
-    /// Ends the pair that one of its tokens names, if it was issued to this client; whether it was.
+    /// Ends what a token stands for, if it was issued to this client, and tells whether it was: an access token its
+    /// pair, a refresh token all that came of the same grant (RFC 7009 section 2.1).
     ///
     /// # Errors
     ///
     /// As [`WriteQueue::add_identity_grant`].
-    pub async fn revoke_identity_pair(
+    pub async fn revoke_identity_token(
         &self,
         token: TokenDigest,
         client: ClientId,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
-        self.change(move |tx| {
-            let mut update = tx.prepare_cached(
-                "UPDATE identity_tokens SET ended_at = coalesce(ended_at, ?3)
-                 WHERE (access_hash = ?1 OR refresh_hash = ?1) AND grant_id IN
-                 (SELECT g.grant_id FROM identity_grants g JOIN oauth_clients c
-                  ON c.client_number = g.client_number WHERE c.client_id = ?2)",
-            )?;
-            Ok(update.execute(params![&token.0[..], client.as_str(), now.0])? > 0)
-        })
-        .await
+        self.change(move |tx| end_token(tx, &token, Some(&client), now)).await
     }
+}
+
+/// Ends what a token stands for; with a `client` only where it was issued to that one. Whether it was found.
+pub(super) fn end_token(
+    conn: &Connection,
+    token: &TokenDigest,
+    client: Option<&ClientId>,
+    now: Timestamp,
+) -> Result<bool, Halt> {
+    let mut find = conn.prepare_cached(
+        "SELECT p.pair_id, p.grant_id, p.refresh_hash = ?1 FROM identity_tokens p
+         JOIN identity_grants g ON g.grant_id = p.grant_id
+         JOIN oauth_clients c ON c.client_number = g.client_number
+         WHERE (p.access_hash = ?1 OR p.refresh_hash = ?1) AND (?2 IS NULL OR c.client_id = ?2)",
+    )?;
+    let found = find.query_row(params![&token.0[..], client.map(ClientId::as_str)], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+    });
+    let Some((pair, grant, is_refresh)) = found.optional()? else { return Ok(false) };
+    if is_refresh {
+        end_grant(conn, grant, now)?;
+    }
+    let end = "UPDATE identity_tokens SET ended_at = coalesce(ended_at, ?2) WHERE pair_id = ?1";
+    conn.prepare_cached(end)?.execute(params![pair, now.0])?;
+    Ok(true)
 }
 
 fn add(conn: &Connection, new: &NewIdentityGrant, now: Timestamp) -> Result<(), Halt> {

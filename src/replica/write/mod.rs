@@ -115,7 +115,9 @@ pub enum WriteError {
     #[error("there is no user {0}; `storegate user list` shows them")]
     NoUser(Subject),
     /// The subject is taken.
-    #[error("the user {0} exists already; `storegate user list` shows it")]
+    #[error(
+        "the user {0} exists already; `storegate user list` shows it, and `storegate user join` lets a merchant work for another store"
+    )]
     UserExists(Subject),
     /// Another user has the email address, among those whom it has to tell apart.
     #[error("another {} has this email address{}", .0.name(), match .0 { UserKind::Customer => " in this store", UserKind::Merchant => "" })]

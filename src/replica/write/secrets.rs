@@ -63,6 +63,25 @@ impl Writer {
         })
     }
 
+    /// Ends every secret but the newest, whatever overlap they were given, and with them the tokens that were
+    /// obtained with them.
+    ///
+    /// # Errors
+    ///
+    /// There is no such app, or the replica cannot be changed.
+    pub fn revoke_old_secrets(&mut self, client_id: &ClientId) -> Result<Committed<()>, WriteError> {
+        self.change(
+            |()| subject(Action::RevokeOldSecrets, client_id),
+            |tx, _, _| {
+                let app = app_id(tx, client_id)?;
+                let sql = "DELETE FROM app_secrets WHERE app_id = ?1 AND generation <
+                    (SELECT max(generation) FROM app_secrets WHERE app_id = ?1)";
+                tx.execute(sql, [app])?;
+                Ok(())
+            },
+        )
+    }
+
     /// Makes a new key for session tokens; every token signed with the old one is refused from the
     /// acknowledgement on.
     ///

@@ -5,10 +5,12 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension, params};
 
+use super::grants::end_token;
 use super::installations::{active_installation, store_exists};
 use super::{Committed, WriteError, Writer, app_id};
 use crate::model::{ClientId, ScopeSet, Secret, StoreId, Timestamp, TokenDigest};
 use crate::replica::audit::{Action, Deed};
+use crate::replica::codes::end_family_of;
 use crate::replica::read::signed;
 
 /// A new access token. It is shown once and cannot be read back.
@@ -103,7 +105,8 @@ impl Writer {
         Ok(Committed { position: None, ..issued })
     }
 
-    /// Revokes a token.
+    /// Revokes a token, of whatever kind: an access token of an app or of the identity provider, a customer
+    /// token, or a refresh token with all that came of the same grant.
     ///
     /// # Errors
     ///
@@ -126,10 +129,16 @@ impl Writer {
             subject(Action::RevokeToken, digest).with("found", *done == Revocation::Revoked)
         };
         self.change(deed, |tx, _, _| {
-            let update =
-                "UPDATE access_tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE token_hash = ?1";
-            let found = tx.execute(update, params![&digest.0[..], Timestamp::now().0])?;
-            Ok(if found == 0 { Revocation::NotFound } else { Revocation::Revoked })
+            let now = Timestamp::now();
+            for table in ["access_tokens", "customer_tokens"] {
+                let update =
+                    format!("UPDATE {table} SET revoked_at = coalesce(revoked_at, ?2) WHERE token_hash = ?1");
+                if tx.execute(&update, params![&digest.0[..], now.0])? > 0 {
+                    return Ok(Revocation::Revoked);
+                }
+            }
+            let found = end_family_of(tx, digest, now)? || end_token(tx, digest, None, now)?;
+            Ok(if found { Revocation::Revoked } else { Revocation::NotFound })
         })
     }
 
