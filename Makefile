@@ -15,7 +15,7 @@ test: setup
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-	cargo test --locked
+	cargo test --locked --no-fail-fast
 	cargo test --locked --benches --no-run
 	cargo clippy --locked --features otlp --lib --bins --test otlp -- -D warnings
 	cargo test --locked --features otlp --test otlp --test docs --test schema

@@ -132,6 +132,33 @@ fn sigterm_lets_running_requests_finish() {
     assert_eq!(lines.lines().filter(|line| line.contains("\"status\":200")).count(), 2, "{lines}");
 }
 
+/// An answer of the admin API may hold a secret that nobody can ask for again.
+#[test]
+fn an_admin_call_under_way_is_answered_at_the_end() {
+    let mut gateway = Gateway::start(&with_grace("20s"));
+    let token = std::fs::read_to_string(gateway.place.path("admin.token")).unwrap();
+    let writer = rusqlite::Connection::open(gateway.place.path("storegate.db")).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut call = Client::connect(gateway.admin);
+    let body = "{\"name\": \"App\", \"scopes\": \"read:orders\"}";
+    call.send(format!(
+        "POST /admin/v1/apps HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        gateway.admin,
+        token.trim(),
+        body.len()
+    ));
+    // Another call on its way through the same listener says that this one is there.
+    assert_eq!(gateway.admin("/healthz").status, 200);
+    let address = gateway.address;
+    gateway.signal("TERM");
+    assert!(wait_until(SOON, || TcpStream::connect(address).is_err().then_some(())).is_some());
+    writer.execute_batch("COMMIT").unwrap();
+    let answer = call.answer(false).unwrap();
+    assert!(answer.status == 201 && answer.text().contains("sx_secret_"), "{}", answer.text());
+    assert_eq!(gateway.end(SOON), Some(0));
+}
+
 #[test]
 fn an_idle_gateway_ends_at_once() {
     for name in ["TERM", "INT"] {

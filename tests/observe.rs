@@ -357,6 +357,10 @@ fn metrics_of_routes_bcrypt_and_the_replica() {
     assert_eq!(value("storegate_hasher_queue_length{kind=\"secret\"}"), 0.0);
     assert_eq!(value("storegate_hasher_refused_total{kind=\"secret\"}"), 0.0);
 
+    for (kind, count) in [("app", 2.0), ("store", 1.0), ("access_token", 1.0), ("domain", 0.0)] {
+        assert_eq!(value(&format!("storegate_replica_cached_records{{kind=\"{kind}\"}}")), count, "{kind}");
+    }
+
     let age = || value("storegate_replica_age_seconds");
     assert!(wait_until(SOON, || (age() < 0.5).then_some(())).is_some());
     let (file, away) = (gateway.place.path("storegate.db"), gateway.place.path("away.db"));

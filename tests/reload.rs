@@ -259,6 +259,20 @@ fn what_only_a_restart_changes_is_named_and_the_rest_applies() {
 }
 
 #[test]
+fn a_secret_that_only_a_restart_changes_is_named_too() {
+    let with = |secret: &str| Settings {
+        rest: format!("[usage.alerts]\nwebhook = \"http://127.0.0.1:1/\"\nsecret = \"{secret}\"\n"),
+        ..settings()
+    };
+    let gateway = Gateway::start(&with("0123456789abcdef"));
+    let same = reload_ok(&gateway, &with("0123456789abcdef"));
+    assert!(!same.contains("restart"), "{same}");
+    let other = reload_ok(&gateway, &with("fedcba9876543210"));
+    assert!(other.contains("only a restart changes usage"), "{other}");
+    assert!(!format!("{other}{}", gateway.said()).contains("fedcba"), "no secret is told");
+}
+
+#[test]
 fn limits_proxies_log_and_names_change_at_once() {
     let gateway = Gateway::start(&settings());
     let mut connection = gateway.connect();

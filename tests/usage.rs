@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::world::{self, MAIN, TOKEN, bearer, client};
-use common::{Exchange, Gateway, RecordingUpstream, Session, Settings, wait_until};
+use common::{Exchange, Gateway, Place, RecordingUpstream, Session, Settings, wait_until};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -220,6 +220,38 @@ fn age_patterns(gateway: &Gateway) {
         known.iter_mut().for_each(|entry| entry[1]["since"] = (common::now() - 2 * 86_400).into());
     }
     file.execute("UPDATE state SET value = ?1 WHERE name = 'patterns'", [patterns.to_string()]).unwrap();
+}
+
+/// What a gateway keeps beside its replica is beside the file, not beside the link that the configuration names.
+#[test]
+fn commands_find_what_is_beside_a_replica_that_is_a_link() {
+    let upstream = RecordingUpstream::start();
+    let place = Place::with(&Settings::default().toml(&upstream.address.to_string()));
+    place.seed();
+    std::fs::create_dir(place.path("data")).unwrap();
+    for entry in std::fs::read_dir(place.path("")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("storegate.db") {
+            std::fs::rename(entry.path(), place.path("data").join(name)).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink("data/storegate.db", place.path("storegate.db")).unwrap();
+    let gateway = Gateway::start_in(place, upstream);
+    let answer = gateway.ask("GET /api/apps/v1/orders", &bearer(TOKEN));
+    assert_eq!(answer.status, 200);
+    counted(&gateway, &[], 1);
+    let id = answer.field("x-request-id").unwrap();
+    gateway.hear(&id);
+    let why = || Some(gateway.place.run(&["why", &id])).filter(|done| done.code == 0);
+    wait_until(SOON, why).expect("the gateway is found");
+    gateway.place.ok(&["reload"]);
+    assert_eq!(gateway.place.run_with(&["fingerprint"], TOKEN).code, 0);
+    for name in ["admin.token", "log.key", "usage.db"] {
+        assert!(
+            gateway.place.path("data").join(name).exists() && !gateway.place.path(name).exists(),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -61,10 +61,12 @@ pub(super) struct SecretAge {
 #[serde(deny_unknown_fields)]
 pub(super) struct AppToMake {
     /// What people call it; at most 200 characters.
+    #[schema(max_length = 200)]
     name: String,
     /// What installations grant by default, such as `read:orders write:orders`; nothing by default.
     scopes: Option<String>,
     /// One is made by default.
+    #[schema(pattern = "^[A-Za-z0-9._~-]{1,128}$")]
     client_id: Option<String>,
     /// One is made by default.
     client_secret: Option<String>,
@@ -72,6 +74,7 @@ pub(super) struct AppToMake {
     organization: Option<String>,
     /// Networks from which it may call; from anywhere by default.
     #[serde(default)]
+    #[schema(max_items = 256)]
     allow_ip: Vec<String>,
     /// How it authenticates itself at token endpoints, where the platform wants one way only: `basic` or
     /// `post`.
@@ -95,6 +98,7 @@ pub(super) struct MadeApp {
 #[serde(deny_unknown_fields)]
 pub(super) struct Networks {
     /// In place of those before; none: from anywhere. At most 256.
+    #[schema(max_items = 256)]
     allow_ip: Vec<String>,
 }
 
@@ -247,7 +251,7 @@ pub(super) async fn allow_ip(Path(id): Path<String>, call: Call) -> Result<Respo
 
 /// Makes a new client secret. The old one is refused from the answer on, or after the overlap.
 #[utoipa::path(post, path = "/admin/v1/apps/{client_id}/rotate-secret", tag = "apps",
-    operation_id = "rotate_secret", request_body = Rotation,
+    operation_id = "rotate_secret", request_body = Option<Rotation>,
     params(("client_id" = String, Path, description = "The app's client id."), super::words::Key),
     responses((status = 200, description = "The new secret.", body = NewSecret),
         (status = "default", description = "Refused.", body = ErrorBody)))]
@@ -284,7 +288,7 @@ pub(super) async fn rotate_signing_key(Path(id): Path<String>, call: Call) -> Re
 
 /// The platform's own call to rotate a secret, by the app's number.
 #[utoipa::path(post, path = "/api/apps/{app_id}/rotate-secret", tag = "platform",
-    operation_id = "platform_rotate_secret", request_body = Rotation,
+    operation_id = "platform_rotate_secret", request_body = Option<Rotation>,
     params(("app_id" = u64, Path, description = "The app's number."), super::words::Key),
     responses((status = 200, description = "`message`, `status` and `data` with the new `client_secret`.",
             body = serde_json::Value),

@@ -98,9 +98,12 @@ async fn read(body: axum::body::Body) -> Result<Bytes, Refused> {
 }
 
 impl Call {
-    /// The body, or `{}` where there is none.
+    /// The body, or `{}` where there is none or it is `null`.
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Refused> {
-        let body = if self.body.trim_ascii().is_empty() { b"{}" } else { &self.body[..] };
+        let body = match self.body.trim_ascii() {
+            b"" | b"null" => b"{}",
+            body => body,
+        };
         serde_json::from_slice(body)
             .map_err(|error| Refused::Invalid(format!("Malformed body: {}.", quoteless(&error.to_string()))))
     }

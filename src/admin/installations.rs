@@ -32,6 +32,7 @@ pub(super) struct Installation {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ToInstall {
+    #[schema(pattern = "^[A-Za-z0-9._~-]{1,128}$")]
     client_id: String,
     #[schema(minimum = 1, maximum = 9007199254740991_u64)]
     store_id: u64,

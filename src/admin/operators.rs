@@ -49,6 +49,7 @@ pub(super) struct Added {
 #[serde(deny_unknown_fields)]
 pub(super) struct Permissions {
     /// In place of those before; at least one.
+    #[schema(min_items = 1)]
     permissions: Vec<String>,
 }
 

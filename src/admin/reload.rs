@@ -107,7 +107,7 @@ pub enum ReloadResult {
 
 /// Puts the configuration file in force, as SIGHUP does. Only with the token in `admin.token`.
 #[utoipa::path(post, path = "/admin/v1/reload", tag = "health", operation_id = "reload",
-    request_body = ReloadRequest,
+    request_body = Option<ReloadRequest>,
     responses((status = 200, description = "It is in force, or, with `dry_run`, could be.", body = ReloadReport),
         (status = 422, description = "It cannot be used; the one before stays in force.", body = ReloadReport),
         (status = "default", description = "Refused.", body = ErrorBody)))]

@@ -37,6 +37,7 @@ pub(super) struct NewStore {
     #[schema(minimum = 1, maximum = 9007199254740991_u64)]
     store_id: u64,
     /// What people call it; at most 200 characters.
+    #[schema(max_length = 200)]
     name: Option<String>,
     /// Such as `shop.example.com`; unique among stores.
     domain: Option<String>,

@@ -29,6 +29,7 @@ pub(super) struct Token {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ToIssue {
+    #[schema(pattern = "^[A-Za-z0-9._~-]{1,128}$")]
     client_id: String,
     #[schema(minimum = 1, maximum = 9007199254740991_u64)]
     store_id: u64,
@@ -52,6 +53,7 @@ pub(super) struct Issued {
 pub(super) struct ToRevoke {
     token: Option<String>,
     /// 64 hexadecimal digits.
+    #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
     token_hash: Option<String>,
 }
 

@@ -41,6 +41,9 @@ const TLS_RECORD: usize = 16 * 1024;
 /// a moment later.
 const STAY: Duration = Duration::from_secs(1);
 
+/// How long calls of the admin API that are under way may take at the end.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
 /// How often it looks whether a connection is left.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -111,6 +114,7 @@ impl Gateway {
         let for_commands = admin_tls.as_ref().map(|_| free_port()).transpose()?;
         let counts = config.usage.settings.clone();
         let (fixed, kept) = (Fixed::of(&config), Kept::of(&config));
+        let key_life = kept.key_life;
         let (source, reloads_on_change) = (config.file.clone(), config.server.reload_on_change);
         let hangup = signal(SignalKind::hangup())?;
         raise_open_files();
@@ -184,6 +188,7 @@ impl Gateway {
             admin.push(tokio::spawn(admin::serve(listener, None, router.clone(), admin_ends.clone())));
         }
         admin.push(tokio::spawn(admin::serve(admin_listener, admin_handshake, router, admin_ends)));
+        provider.rotate_keys(key_life);
         let keys = tokio::spawn(provider.look_after());
         Ok(Self {
             addresses,
@@ -247,9 +252,15 @@ impl Gateway {
         let _ = (&mut self.proxy).await;
     }
 
-    async fn end(self, deadline: Instant) -> usize {
+    async fn end(mut self, deadline: Instant) -> usize {
         let _ = self.close.send(true);
         let _ = tokio::time::timeout_at(deadline, self.in_flight.drained()).await;
+        // Answers of the admin API under way are sent: one may hold a new secret.
+        let _ = self.end_admin.send(true);
+        let deadline = deadline.min(Instant::now() + LAST_CALLS);
+        for listener in &mut self.admin {
+            let _ = tokio::time::timeout_at(deadline, listener).await;
+        }
         self.reloads.abort();
         self.keys.abort();
         self.reloader.end();

@@ -234,7 +234,7 @@ impl admin::Status for Status {
         self.metrics.count_cut(self.leashes.cut());
         self.metrics.count_slow(self.endings.counts());
         self.metrics.count_failed_handshakes(self.endings.failed_handshakes());
-        self.metrics.show_replica_age(self.replica.age());
+        self.metrics.show_replica(self.replica.age(), self.replica.cached());
         self.metrics.show_upstreams(self.engines.current().upstreams.status());
         if let Some(usage) = &self.reloader.builder.usage {
             self.metrics.usage.show(usage);

@@ -21,7 +21,7 @@ use super::supervisor::{self, News};
 use crate::admin::{ReloadReport, ReloadRequest, ReloadResult, Replayed};
 use crate::config::{self, Config, Severity};
 use crate::limits::Places;
-use crate::model::{AddressList, Timestamp};
+use crate::model::{AddressList, Timestamp, TokenDigest};
 use crate::proxy::{Checker, Engine, Engines, OtherFiles, ServerCertificate};
 use crate::replica::Prefixes;
 use crate::telemetry::{Level, Opened};
@@ -54,6 +54,8 @@ pub(super) struct Kept {
     pub(super) prefixes: Prefixes,
     /// The paths of its routes, under which some are counted.
     routes: Vec<Box<str>>,
+    /// How long a key of the identity provider signs, if there is one.
+    pub(super) key_life: Option<Duration>,
 }
 
 /// What was started with, and only a restart changes: each key with its value.
@@ -85,6 +87,11 @@ impl Fixed {
         };
         let clients = server.tls.as_ref().and_then(|tls| tls.clients.as_ref());
         let clients = clients.map(|clients| (path(&clients.authorities), clients.required));
+        // What is not printed is compared by its digest.
+        let secret = config.usage.alerts.webhook.as_ref().map(|webhook| webhook.secret.expose().as_bytes());
+        let secret = secret.map(TokenDigest::of);
+        let header = config.otlp.as_ref().and_then(|otlp| otlp.header.as_ref());
+        let header = header.map(|(_, value)| TokenDigest::of(value.as_bytes()));
         Self(vec![
             ("server.listen", format!("{:?}", server.listen)),
             ("server.threads", format!("{:?}", server.threads)),
@@ -96,8 +103,8 @@ impl Fixed {
             ("replica", format!("{replica:?}")),
             ("log.recent_decisions", format!("{}", config.log.recent_decisions)),
             ("hasher", format!("{:?}", config.hasher)),
-            ("usage", format!("{:?}", config.usage)),
-            ("otlp", format!("{:?}", config.otlp)),
+            ("usage", format!("{:?}{:?}", config.usage, secret.map(|digest| digest.0))),
+            ("otlp", format!("{:?}{:?}", config.otlp, header.map(|digest| digest.0))),
         ])
     }
 
@@ -115,6 +122,7 @@ impl Kept {
             grace_period: config.server.grace_period,
             prefixes: config.credentials.prefixes(),
             routes: config.routes.routes().iter().map(|route| route.pattern.clone()).collect(),
+            key_life: config.idp.as_ref().map(|settings| settings.key_life),
         }
     }
 }
@@ -303,6 +311,7 @@ impl Reloader {
         next.level.set();
         self.reloads_on_change.store(next.reloads_on_change, Ordering::Relaxed);
         let checksum = next.kept.checksum.clone();
+        self.builder.provider.rotate_keys(next.kept.key_life);
         *self.kept.lock() = next.kept;
         metrics.reloads.applied(&checksum, Timestamp::now());
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::failure::{Failure, load};
 use super::input::secret_line;
 use super::output::Output;
+use crate::replica::real_path;
 use crate::telemetry::FingerprintKey;
 
 /// Print the fingerprint of a token or client secret, by which the access log names it
@@ -19,8 +20,7 @@ pub(super) struct Arguments {}
 impl Arguments {
     pub(super) fn run(self, config: &Path, output: &Output) -> Result<(), Failure> {
         let config = load(config)?;
-        // The key is beside the file itself, wherever the configured path leads to.
-        let replica = config.replica.path.canonicalize().unwrap_or(config.replica.path);
+        let replica = real_path(&config.replica.path);
         let key = FingerprintKey::read(&replica).map_err(Failure::failed)?;
         let key = key.ok_or_else(|| {
             let path = replica.with_file_name("log.key");

@@ -35,6 +35,7 @@ impl Gateways {
     pub(super) fn find(config: &Path) -> Result<Self, Failure> {
         let replica = Config::replica_of(config)
             .map_err(|error| Failure::Config(Problems::Unreadable { path: config.to_owned(), error }))?;
+        let replica = replica::real_path(&replica);
         let addresses = replica::admin_listeners(&replica);
         if addresses.is_empty() {
             return Err(nobody(config));

@@ -10,7 +10,7 @@ use super::failure::{Failure, load};
 use super::output::{Output, table};
 use super::when::ago;
 use crate::model::{ClientId, StoreId, Timestamp, parse_duration};
-use crate::replica::{SecretDetail, Writer};
+use crate::replica::{SecretDetail, Writer, real_path};
 use crate::usage::{self, Filter, Period, Report, Row};
 
 /// Show who calls how much: each app in each store, the busiest first
@@ -80,7 +80,7 @@ impl Arguments {
             By::Day => Period::Day,
         });
         let filter = Filter { by, since, app: self.app, store: self.store, limit: self.limit };
-        let file = usage::path(&config.replica.path);
+        let file = usage::path(&real_path(&config.replica.path));
         let report = usage::report(&file, &config.usage.settings, &filter, now).map_err(Failure::failed)?;
         if report.rows.is_empty() && !output.json {
             let why = if config.usage.enabled {

@@ -6,8 +6,9 @@ use http::Method;
 
 use super::Gate;
 use super::authorise;
+use super::kind::Kind;
 use super::refusal::Reason;
-use super::route::{Access, Found, Kind, Route};
+use super::route::{Access, Found, Route};
 use crate::model::ScopeSet;
 
 /// What a decision rested on.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 
 use super::dialect;
+use super::kind::Kind;
 use super::refusal::Reason;
-use super::route::{Captures, Kind};
+use super::route::Captures;
 use super::scope_rule::{ScopeRules, ScopeText};
 use super::tenure::Tenure;
 use super::trail::{Step, Trail};

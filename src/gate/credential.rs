@@ -6,8 +6,8 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderMap, HeaderName, ORIGIN};
 
 use super::dialect;
+use super::kind::{Kind, Kinds};
 use super::refusal::Reason;
-use super::route::{Kind, Kinds};
 use crate::model::{ClientId, Platform, StoreId};
 use crate::wire::authorization::{self, Authorization, Shape};
 use crate::wire::query::{self, QueryStoreId};

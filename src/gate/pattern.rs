@@ -1,6 +1,6 @@
 //! The path of a route, read: literal segments, captures, a tail.
 
-use super::route::PathCase;
+use super::path_case::PathCase;
 
 /// The most segments of a route's path: the tree of routes is walked by recursion.
 const MAX_SEGMENTS: usize = 64;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
-use super::route::Kinds;
+use super::kind::Kinds;
 use crate::wire::head::HeadError;
 use crate::wire::session_token::SessionTokenError;
 use crate::wire::target::TargetError;

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use http::{HeaderValue, Method};
 use smallvec::SmallVec;
 
+use super::kind::Kinds;
+use super::path_case::PathCase;
 use super::pattern::Pattern;
 use super::scope_rule::ScopeRules;
 use super::tree::Tree;
@@ -43,82 +45,6 @@ impl Access {
     pub fn is_protected(&self) -> bool {
         matches!(self, Self::Credentials(..))
     }
-}
-
-/// A kind of credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// An opaque access token: `Authorization: Bearer sx_at_…` (RFC 6750).
-    Bearer,
-    /// A session token, a JWT: `Authorization: Bearer eyJ…`.
-    Session,
-    /// `X-Client-Id`, `X-Client-Secret` and a store id.
-    ClientCredentials,
-}
-
-impl Kind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::Bearer, Self::Session, Self::ClientCredentials];
-
-    /// The kind's name in `auth = […]` and in messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bearer => "bearer",
-            Self::Session => "session",
-            Self::ClientCredentials => "client_credentials",
-        }
-    }
-
-    /// The value of the method header that the upstream receives.
-    pub fn method_header(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Bearer => "oauth",
-            Self::Session => "session",
-            Self::ClientCredentials => "client_credentials",
-        })
-    }
-}
-
-/// A set of kinds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kinds(u8);
-
-impl Kinds {
-    /// All kinds.
-    pub fn all() -> Self {
-        Kind::ALL.into_iter().collect()
-    }
-
-    /// Whether `kind` is in the set.
-    pub fn contains(self, kind: Kind) -> bool {
-        self.0 & (1 << kind as u8) != 0
-    }
-
-    /// Whether nothing is in the set.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The kinds in the set.
-    pub fn iter(self) -> impl Iterator<Item = Kind> {
-        Kind::ALL.into_iter().filter(move |kind| self.contains(*kind))
-    }
-}
-
-impl FromIterator<Kind> for Kinds {
-    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
-        Self(kinds.into_iter().fold(0, |set, kind| set | 1 << kind as u8))
-    }
-}
-
-/// Whether the literal parts of routes match without regard to case, as Express upstreams do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PathCase {
-    /// `/API/Orders` is `/api/orders`, and captured parts are lower-cased in scopes.
-    #[default]
-    Insensitive,
-    /// Every byte counts.
-    Sensitive,
 }
 
 /// A route that cannot be used, by its position in the list.
@@ -247,20 +173,6 @@ impl RouteTable {
         match candidates.routes.iter().find(|&&index| serves(&self.routes[index], method)) {
             Some(&index) => Found::Route(index, &self.routes[index], captures),
             None => Found::MethodNotAllowed(&candidates.allow),
-        }
-    }
-}
-
-impl PathCase {
-    /// The spelling under which a path without captures is matched: lower-case unless case counts, and without
-    /// one slash at its end.
-    pub fn literal(self, path: &str) -> Cow<'_, str> {
-        let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
-        match self {
-            Self::Insensitive if path.bytes().any(|b| b.is_ascii_uppercase()) => {
-                Cow::Owned(path.to_ascii_lowercase())
-            }
-            _ => Cow::Borrowed(path),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! An upstream that takes the shop from the host would otherwise act on a store for which nobody was
 //! authorised. A host that is no shop's names no store: the token alone decides there.
 
+use std::borrow::Cow;
+
 use super::directory::Directory;
 use super::refusal::Reason;
 use super::verify::{Circumstances, Unverified, Verified};
@@ -18,7 +20,11 @@ pub(super) fn check<D: Directory>(
     if verified.store.domain.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(host)) {
         return Ok(verified);
     }
-    match with.directory.store_of_domain(&host.to_ascii_lowercase())? {
+    let host = match host.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(host.to_ascii_lowercase()),
+        false => Cow::Borrowed(host),
+    };
+    match with.directory.store_of_domain(&host)? {
         Some(other) if other != verified.store.store_id => Err(Reason::TokenOfOtherShop.into()),
         _ => Ok(verified),
     }

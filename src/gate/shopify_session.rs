@@ -2,8 +2,8 @@
 //! secret or its session signing key.
 
 use super::directory::Directory;
+use super::kind::Kind;
 use super::refusal::Reason;
-use super::route::Kind;
 use super::trail::{Step, Trail};
 use super::verify::{Circumstances, Granted, Proof, Unverified, Verified, in_store};
 use crate::model::{AppStatus, Timestamp};

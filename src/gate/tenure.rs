@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::directory::{Directory, Unavailable};
-use super::route::Kind;
+use super::kind::Kind;
 use super::shopify_session;
 use super::verify::{Proof, Verified};
 use crate::model::{

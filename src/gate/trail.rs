@@ -4,7 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::route::{Kind, Route};
+use super::kind::Kind;
+use super::route::Route;
 use crate::model::{
     AccessToken, App, AppStatus, Installation, InstallationId, ScopeSet, Store, StoreId, StoreStatus,
     TokenDigest,

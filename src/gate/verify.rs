@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderValue};
 
 use super::credential::{self, Presented};
 use super::directory::{Directory, Unavailable};
+use super::kind::Kind;
 use super::refusal::Reason;
-use super::route::Kind;
 use super::trail::{Step, Trail};
 use super::{customer, shop, shopify_session};
 use crate::model::{

@@ -108,7 +108,7 @@ impl Idp {
             None => Vec::new(),
         };
         let hinted = match &asked.id_token_hint {
-            Some(hint) => self.hinted(hint)?,
+            Some(hint) => self.hinted(hint.expose())?,
             None => None,
         };
         let person = session.map(|session| Person {

@@ -10,7 +10,9 @@ use axum::http::header::AUTHORIZATION;
 use super::http::Refused;
 use super::{Event, Idp};
 use crate::hasher::Verdict;
-use crate::model::{AppSecret, ClientId, OauthClient, Requester, Secret, SecretHash, SecretMatch, Timestamp};
+use crate::model::{
+    AppSecret, ClientId, OauthClient, PasswordHash, Requester, Secret, SecretHash, SecretMatch, Timestamp,
+};
 use crate::wire::basic::{self, BasicField};
 use crate::wire::parameters::Parameters;
 
@@ -58,15 +60,15 @@ impl Idp {
     async fn proves(
         &self,
         client: &OauthClient,
-        hash: &str,
+        hash: &PasswordHash,
         secret: Secret,
         caller: &Requester,
     ) -> Result<bool, Refused> {
         if secret.expose().len() > MAX_SECRET {
             return Ok(false);
         }
-        let key = (client.client_id.clone(), Box::from(hash));
-        let record = || SecretHash::parse(hash).map(|hash| Some(AppSecret::new(1, hash, None)));
+        let key = (client.client_id.clone(), Box::from(hash.as_str()));
+        let record = || SecretHash::parse(hash.as_str()).map(|hash| Some(AppSecret::new(1, hash, None)));
         let record = self.provider.secrets.read_through(&key, Clone::clone, record);
         let Ok(Some(record)) = record else { return Err(Refused::unavailable()) };
         match record.compare(secret.expose().as_bytes(), self.provider.authority.proof_key()) {

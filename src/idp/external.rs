@@ -24,7 +24,7 @@ use super::pages::Problem;
 use super::request::Error;
 use super::step::{Step, Visit};
 use super::{Event, Idp, Login};
-use crate::model::{Requester, Subject, Timestamp};
+use crate::model::{Requester, Subject, Timestamp, UserKind};
 use crate::wire::parameters::Parameters;
 
 /// How long somebody may take on the platform's page, in seconds.
@@ -197,20 +197,24 @@ impl Idp {
             "return_to": format!("{}{}", self.settings.issuer, self.path("/login/answer")),
             "request": sealed,
         });
-        if let (Target::Client(asked, _), Some(claims)) = (target, claims.as_object_mut()) {
-            let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-            put("client_id", json!(asked.client.client_id.as_str()));
-            put("client_name", json!(asked.client.name));
-            put("login_required", json!(asked.prompt.login || asked.max_age == Some(0)));
-            if let Some(hint) = &asked.login_hint {
-                put("login_hint", json!(hint));
+        match target {
+            Target::Client(asked, _) => {
+                claims["client_id"] = json!(asked.client.client_id.as_str());
+                claims["client_name"] = json!(asked.client.name);
+                claims["login_required"] = json!(asked.prompt.login || asked.max_age == Some(0));
+                if let Some(hint) = &asked.login_hint {
+                    claims["login_hint"] = json!(hint);
+                }
+                if let Some(age) = asked.max_age {
+                    claims["max_age"] = json!(age);
+                }
+                if let Some(store) = asked.store {
+                    claims["store_id"] = json!(store.get());
+                }
             }
-            if let Some(age) = asked.max_age {
-                put("max_age", json!(age));
-            }
-            if let Some(store) = asked.store {
-                put("store_id", json!(store.get()));
-            }
+            // Only merchants install apps.
+            Target::Here(_) => claims["user_type"] = json!(UserKind::Merchant.name()),
+            Target::Account => {}
         }
         let mark = if url.contains('?') { '&' } else { '?' };
         let mut answer = see_other(&format!("{url}{mark}login_challenge={}", key.sign(&claims)));
@@ -261,6 +265,10 @@ impl Idp {
             (Answered::Is(subject, auth_time), _) => match self.active_user(subject) {
                 Err(_) => self.pages.problem(Problem::Unavailable, caller),
                 Ok(None) => refuse("there is no such user, or they are disabled"),
+                // Sent on, they would be sent here again, and the page would say the same.
+                Ok(Some(_)) if matches!(target, Target::Here(_)) && subject.kind != UserKind::Merchant => {
+                    self.pages.problem(Problem::Store, caller)
+                }
                 Ok(Some(user)) => {
                     // Asked for a new sign-in, the page gave an old one: asking again would never end.
                     if let Target::Client(asked, ticket) = &target {

@@ -36,7 +36,7 @@ impl Idp {
         let Some(session) = session else { return self.after(place.as_ref(), &parameters) };
         match self.wants_it(method, &parameters, hint, headers, &session) {
             Err(Unavailable) => return self.pages.problem(Problem::Unavailable, caller),
-            Ok(false) => return self.ask_to_sign_out(&parameters, &session, caller),
+            Ok(false) => return self.ask_to_sign_out(place.as_ref(), &parameters, &session, caller),
             Ok(true) => {}
         }
         let digest = session.id.digest();
@@ -104,10 +104,17 @@ impl Idp {
         })
     }
 
-    fn ask_to_sign_out(&self, parameters: &Parameters, session: &Session, caller: &Requester) -> Response {
+    fn ask_to_sign_out(
+        &self,
+        back: Option<&RedirectUri>,
+        parameters: &Parameters,
+        session: &Session,
+        caller: &Requester,
+    ) -> Response {
         let Ok(seal) = self.seal() else { return self.pages.problem(Problem::Unavailable, caller) };
         self.pages.sign_out(&SignOutPage {
             user: &session.user,
+            back,
             csrf: &seal.form(&session.id),
             client_id: parameters.get("client_id").unwrap_or_default(),
             id_token_hint: parameters.get("id_token_hint").unwrap_or_default(),

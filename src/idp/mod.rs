@@ -82,9 +82,9 @@ pub struct Provider {
     /// By client and stored hash: a secret that was rotated is another one.
     secrets: Cache<(ClientId, Box<str>), AppSecret>,
     events: Events,
-    /// How long a key signs, in seconds; 0 while no configuration has an identity provider.
+    /// How long a key signs, in seconds; 0: there is no identity provider.
     key_life: AtomicI64,
-    /// Told when one has.
+    /// Told when that changed.
     wanted: Notify,
 }
 
@@ -127,6 +127,14 @@ impl Provider {
         }
     }
 
+    /// Says how long keys sign under the configuration that is in force; `None`: it has no identity provider,
+    /// and no key is made.
+    pub fn rotate_keys(&self, life: Option<Duration>) {
+        let seconds = life.map_or(0, |life| i64::try_from(life.as_secs()).unwrap_or(i64::MAX).max(1));
+        self.key_life.store(seconds, Ordering::Relaxed);
+        self.wanted.notify_one();
+    }
+
     /// What has happened so far.
     pub fn events(&self) -> &Events {
         &self.events
@@ -166,9 +174,6 @@ impl Idp {
         };
         let logo = settings.brand.logo.as_deref().map(Logo::read).transpose()?;
         let is_secure = settings.issuer.starts_with("https:");
-        let life = i64::try_from(settings.key_life.as_secs()).unwrap_or(i64::MAX);
-        provider.key_life.store(life.max(1), Ordering::Relaxed);
-        provider.wanted.notify_one();
         Ok(Self {
             provider: Arc::clone(provider),
             limits: Arc::clone(limits),

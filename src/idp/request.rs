@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::gate::Unavailable;
-use crate::model::{ClientId, OauthClient, RedirectUri, ScopeSet, StoreId};
+use crate::model::{ClientId, OauthClient, RedirectUri, ScopeSet, Secret, StoreId};
 use crate::wire::parameters::{NotParameters, Parameters};
 
 /// What clients may ask for.
@@ -32,7 +32,7 @@ pub(super) struct Asked {
     /// How old the sign-in may be, in seconds.
     pub(super) max_age: Option<i64>,
     pub(super) login_hint: Option<String>,
-    pub(super) id_token_hint: Option<String>,
+    pub(super) id_token_hint: Option<Secret>,
     pub(super) store: Option<StoreId>,
 }
 
@@ -150,7 +150,7 @@ struct Read {
     prompt: Prompt,
     max_age: Option<i64>,
     login_hint: Option<String>,
-    id_token_hint: Option<String>,
+    id_token_hint: Option<Secret>,
     store: Option<StoreId>,
 }
 
@@ -202,7 +202,7 @@ impl Rest<'_> {
             prompt: self.prompt()?,
             max_age: self.max_age()?,
             login_hint: self.get("login_hint").filter(|hint| hint.len() <= 254).map(str::to_owned),
-            id_token_hint: self.get("id_token_hint").map(str::to_owned),
+            id_token_hint: self.get("id_token_hint").map(|hint| Secret::new(hint.to_owned())),
             store: match self.get("store_id").map(|id| StoreId::parse(id.as_bytes())) {
                 Some(Err(_)) => return Err(invalid("store_id is a store's number.")),
                 Some(Ok(store)) => Some(store),

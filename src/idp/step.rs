@@ -128,13 +128,14 @@ mod tests {
     };
 
     const NOW: Timestamp = Timestamp(10_000);
+    const HASH: &str = "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm";
 
     fn client() -> OauthClient {
         OauthClient {
             number: 1,
             client_id: ClientId::parse("sx_oc_1").unwrap(),
             name: "Shop".into(),
-            secret_hash: Some("x".into()),
+            secret_hash: Some(PasswordHash::parse(HASH).unwrap()),
             redirect_uris: [RedirectUri::parse("https://shop.example/cb", ClientType::Confidential).unwrap()]
                 .into(),
             logout_uris: Box::default(),

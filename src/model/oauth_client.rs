@@ -5,7 +5,7 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use super::{AppSecret, ClientId, Malformed, ScopeSet};
+use super::{AppSecret, ClientId, Malformed, PasswordHash, ScopeSet};
 
 /// A client with what deciding on its requests needs.
 #[derive(Debug, Clone)]
@@ -16,8 +16,8 @@ pub struct OauthClient {
     pub client_id: ClientId,
     /// What people are shown.
     pub name: String,
-    /// What it stores of its secret: a bcrypt string; `None`: a public client (RFC 6749 section 2.1).
-    pub secret_hash: Option<Box<str>>,
+    /// What is stored of its secret; `None`: a public client (RFC 6749 section 2.1).
+    pub secret_hash: Option<PasswordHash>,
     /// Where it may have people sent back to; at least one.
     pub redirect_uris: Box<[RedirectUri]>,
     /// Where it may have people sent after they signed out.

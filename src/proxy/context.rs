@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::header::HOST;
 use http::{HeaderValue, Method};
+use pingora::proxy::Session;
 
 use super::answer_pace::AnswerPace;
 use super::attempt::Attempts;
@@ -13,7 +15,7 @@ use super::engine::Engine;
 use super::in_flight::InFlightRequest;
 use super::leash::{Leash, OnLeash};
 use super::peer::Peer;
-use crate::gate::credential::Shown;
+use crate::gate::credential::{self, Shown};
 use crate::gate::{Kind, Pass, Reason, Step, Steps, Trail};
 use crate::limits::Quota;
 use crate::model::{App, InstallationId, Platform, Remark, Store, TokenDigest};
@@ -216,4 +218,26 @@ pub struct Asked<'r> {
     pub token: Option<TokenDigest>,
     /// The steps that were taken.
     pub steps: Steps,
+}
+
+impl<'r> Asked<'r> {
+    /// Of a request whose head was admitted.
+    pub(super) fn of(session: &'r Session, context: &'r Context) -> Option<Self> {
+        context.caller?;
+        let (request, known) = (session.req_header(), &context.known);
+        let raw = std::str::from_utf8(request.raw_path()).unwrap_or_default();
+        let raw = raw.split('?').next().unwrap_or_default();
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        Some(Self {
+            path: context.rewritten.as_ref().map_or(raw, http::Uri::path),
+            host: host.or_else(|| request.uri.host()).unwrap_or_default(),
+            preflight: credential::preflight(&request.method, &request.headers),
+            // Where one was read its kind is known.
+            shows_credential: known.kind.is_some() || credential::is_shown(&request.headers),
+            installation: known.installation,
+            scopes: known.scopes.as_ref(),
+            token: known.token,
+            steps: known.steps,
+        })
+    }
 }

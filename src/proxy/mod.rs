@@ -8,6 +8,7 @@ mod answer_pace;
 mod attempt;
 mod balance;
 mod context;
+mod decide;
 mod door;
 mod ending;
 mod engine;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -17,6 +17,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use super::answer;
 use super::attempt::Attempts;
 use super::context::{Answered, Asked, Context, Known, Outcome, Record};
+use super::decide::Next;
 use super::door::AtDoor;
 use super::ending::{Ending, Endings};
 use super::engine::Engines;
@@ -29,15 +30,11 @@ use super::plain;
 use super::tls::ClientCertificate;
 use super::{hop, trace, waiting};
 use crate::gate::credential::Shown;
-use crate::gate::{Challenge, Code, Decision, Directory, Head, Pass, RawHead, Reason, credential};
-use crate::hasher::{Hasher, Verdict};
-use crate::limits::{Caller, Draw, Quota};
-use crate::model::{Requester, Timestamp};
+use crate::gate::{Directory, Pass, Reason};
+use crate::hasher::Hasher;
+use crate::limits::Quota;
 #[cfg(feature = "otlp")]
 use crate::wire::trace_context::Parent;
-
-/// How often a decision is taken anew when the app's record changes while its secret is proved.
-const PROOF_ROUNDS: usize = 3;
 
 /// Header fields that are set on a forwarded request: the request id, three `X-Forwarded-*`, eight of
 /// identity.
@@ -58,7 +55,7 @@ pub trait Recorder: Send + Sync + 'static {
 }
 
 /// The gateway as a Pingora proxy.
-pub struct StoreProxy<D>(Parts<D>);
+pub struct StoreProxy<D>(pub(super) Parts<D>);
 
 /// What the proxy works with, whatever the configuration.
 pub struct Parts<D> {
@@ -78,126 +75,16 @@ pub struct Parts<D> {
     pub endings: Arc<Endings>,
 }
 
-/// What becomes of a request, without borrowing it.
-enum Next {
-    Local(Uri, Requester),
-    Forward { upstream: usize, pass: Pass },
-    Prove(Challenge),
-    Refuse(Reason),
-}
-
 impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
     /// Puts the parts together.
     pub fn new(parts: Parts<D>) -> Self {
         Self(parts)
     }
 
-    /// Admits and decides on the records of this moment.
-    fn decide(&self, session: &Session, context: &mut Context) -> Next {
-        let request = session.req_header();
-        // `:authority` replaces Host in HTTP/2; in HTTP/1 only Host counts.
-        let authority = match request.version {
-            http::Version::HTTP_2 => request.uri.authority().map(http::uri::Authority::as_str),
-            _ => None,
-        };
-        if is_http2(session)
-            && let Err(error) = hop::check_http2_request(request)
-        {
-            return Next::Refuse(Reason::Syntax(error));
-        }
-        let raw = RawHead {
-            method: &request.method,
-            target: request.raw_path(),
-            authority,
-            headers: &request.headers,
-            peer: context.peer.address,
-        };
-        let head = match context.engine.gate.admit(&raw) {
-            Ok(head) => head,
-            Err(reason) => return Next::Refuse(reason),
-        };
-        context.caller = Some(head.caller);
-        if head.target.is_changed() {
-            // Not as a URI reference, in which a path that begins with two slashes is a host.
-            match http::uri::PathAndQuery::try_from(&*head.target.path_and_query()) {
-                Ok(target) => context.rewritten = Some(target.into()),
-                Err(_) => return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte)),
-            }
-        }
-        if let Some(path) = context.engine.local.find(head.target.path()) {
-            let target =
-                head.target.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-            let Ok(target) = target.parse() else {
-                return Next::Refuse(Reason::Target(crate::wire::target::TargetError::RawByte));
-            };
-            let requester = requester(session, &head, context);
-            return Next::Local(target, requester);
-        }
-        context.known = Known::default();
-        let now = Timestamp::now();
-        match context.engine.gate.decide(&head, &self.0.directory, now, &mut context.known) {
-            Decision::Forward(route, pass) => Next::Forward { upstream: route.upstream, pass },
-            Decision::Prove(challenge) => Next::Prove(challenge),
-            Decision::Refuse(reason) => Next::Refuse(reason),
-        }
-    }
-
-    /// Has a secret proved and decides anew.
-    async fn prove(
-        &self,
-        mut challenge: Challenge,
-        session: &Session,
-        context: &mut Context,
-    ) -> Result<(usize, Pass), Reason> {
-        for _ in 0..PROOF_ROUNDS {
-            let address = context.caller.unwrap_or(context.peer.address);
-            let failures = &context.engine.limits.failures;
-            let fee = failures.take_fee(address, &challenge.app.client_id, Instant::now());
-            let fee = fee.map_err(Reason::TooManyFailures)?;
-            match self.0.hasher.prove(challenge.app, challenge.secret, Timestamp::now()).await {
-                Verdict::Proved => fee.refund(),
-                Verdict::Wrong => return Err(Reason::WrongSecret),
-                Verdict::Saturated => {
-                    fee.refund();
-                    return Err(Reason::Saturated);
-                }
-            }
-            challenge = match self.decide(session, context) {
-                Next::Forward { upstream, pass } => return Ok((upstream, pass)),
-                Next::Refuse(reason) => return Err(self.charged(reason, context)),
-                Next::Prove(challenge) => challenge,
-                Next::Local(..) => return Err(Reason::NoRoute), // what was routed stays routed
-            };
-        }
-        Err(Reason::Saturated) // the record changed faster than it could be proved
-    }
-
     /// Whether a field of an upstream's answer says what only the gateway may say.
     fn speaks_for_us(&self, name: &HeaderName, context: &Context) -> bool {
         let rationed = context.quota.is_some();
         context.pass.as_ref().is_some_and(|pass| context.engine.gate.speaks_for_us(name, pass, rationed))
-    }
-
-    /// Counts a request that is about to be forwarded against its caller's rate limit.
-    async fn ration(&self, pass: &Pass, context: &mut Context) -> Result<(), Reason> {
-        let Some(route) = context.known.route else { return Ok(()) };
-        let caller = match pass {
-            Pass::Permitted(permit) => Caller::App(permit.app().app_id, permit.store().store_id),
-            Pass::Anonymous | Pass::Upstream => {
-                Caller::Address(context.caller.unwrap_or(context.peer.address))
-            }
-        };
-        match context.engine.limits.rates.draw(route, caller, Instant::now()).await {
-            Draw::Unlimited => Ok(()),
-            Draw::Granted(quota) => {
-                context.quota = Some(quota);
-                Ok(())
-            }
-            Draw::Refused(quota, wait) => {
-                context.quota = Some(quota);
-                Err(Reason::RateLimited(wait))
-            }
-        }
     }
 
     /// Puts a request that may live long on its leash: an upgrade, or an answer whose end nobody has
@@ -211,47 +98,6 @@ impl<D: Directory + Send + Sync + 'static> StoreProxy<D> {
         }
         let caller = context.caller.unwrap_or(context.peer.address);
         context.on_leash = Some(self.0.leashes.enter(Arc::clone(leash), permit.tenure(), caller));
-    }
-
-    /// A failed attempt counts against its address; past the budget it is answered 429.
-    fn charged(&self, reason: Reason, context: &Context) -> Reason {
-        let failed = matches!(reason.code(), Code::InvalidToken | Code::InvalidClient);
-        let charge = |caller| context.engine.limits.failures.charge(caller, Instant::now());
-        match context.caller.filter(|_| failed).map(charge) {
-            Some(Err(wait)) => Reason::TooManyFailures(wait),
-            _ => reason,
-        }
-    }
-}
-
-/// What was asked, once the head was admitted.
-fn asked<'r>(session: &'r Session, context: &'r Context) -> Option<Asked<'r>> {
-    context.caller?;
-    let (request, known) = (session.req_header(), &context.known);
-    let raw = std::str::from_utf8(request.raw_path()).unwrap_or_default();
-    let raw = raw.split('?').next().unwrap_or_default();
-    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-    Some(Asked {
-        path: context.rewritten.as_ref().map_or(raw, http::Uri::path),
-        host: host.or_else(|| request.uri.host()).unwrap_or_default(),
-        preflight: credential::preflight(&request.method, &request.headers),
-        // Where one was read its kind is known.
-        shows_credential: known.kind.is_some() || credential::is_shown(&request.headers),
-        installation: known.installation,
-        scopes: known.scopes.as_ref(),
-        token: known.token,
-        steps: known.steps,
-    })
-}
-
-/// Who asks an endpoint of ours.
-fn requester(session: &Session, head: &Head<'_>, context: &Context) -> Requester {
-    let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    Requester {
-        address: head.caller,
-        host: head.host.into(),
-        secure: forwarded::is_secure(tls, context.is_peer_trusted, head.headers),
-        request_id: context.request_id.clone(),
     }
 }
 
@@ -620,7 +466,7 @@ impl<D: Directory + Send + Sync + 'static> ProxyHttp for StoreProxy<D> {
             upstream,
             bytes_in: session.body_bytes_read(),
             bytes_out: session.body_bytes_sent(),
-            asked: asked(session, context),
+            asked: Asked::of(session, context),
         };
         context.engine.recorder.record(&record);
         #[cfg(feature = "otlp")]

@@ -47,9 +47,10 @@ impl Directory for Replica {
         self.caches.customer_tokens.read_through(digest, |key| *key, read)
     }
 
-    /// Read from the file each time: a domain may move from one store to another, and then both changed.
     fn store_of_domain(&self, domain: &str) -> Result<Option<StoreId>, Unavailable> {
-        self.look_up(|conn| read::store_of_domain(conn, domain))
+        let read = || self.look_up(|conn| read::store_of_domain(conn, domain)).map(Some);
+        let kept = self.caches.domains.read_through(domain, |host| Box::from(host), read)?;
+        Ok(kept.and_then(|store| *store))
     }
 }
 

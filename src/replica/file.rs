@@ -103,6 +103,12 @@ impl Identity {
     }
 }
 
+/// The file itself, wherever links lead: what a gateway keeps beside its replica is beside that. The path as it
+/// is where there is no file yet.
+pub fn real_path(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// The write-ahead log of a replica.
 pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

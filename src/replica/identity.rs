@@ -8,8 +8,8 @@ use super::reader::Replica;
 use super::write::{key_owner, user_number};
 use crate::gate::Unavailable;
 use crate::model::{
-    ClientId, ClientType, Consent, Grant, IdentityToken, KeyPurpose, OauthClient, RedirectUri, ScopeSet,
-    SignIn, StoreId, StoredKey, Subject, Timestamp, TokenDigest, TokenKind, UserKind,
+    ClientId, ClientType, Consent, Grant, IdentityToken, KeyPurpose, OauthClient, PasswordHash, RedirectUri,
+    ScopeSet, SignIn, StoreId, StoredKey, Subject, Timestamp, TokenDigest, TokenKind, UserKind,
 };
 
 /// What somebody granted is shown up to so many clients and stores.
@@ -213,7 +213,11 @@ fn oauth_client(row: &Row<'_>) -> Result<OauthClient, ReadError> {
         number: row.get(0)?,
         client_id: client_id(row, 1)?,
         name: row.get(2)?,
-        secret_hash: row.get::<_, Option<String>>(3)?.map(Into::into),
+        secret_hash: row
+            .get::<_, Option<String>>(3)?
+            .map(|hash| PasswordHash::parse(&hash))
+            .transpose()
+            .map_err(malformed("oauth_clients", "secret_hash"))?,
         redirect_uris: uris(&row.get::<_, String>(4)?)?.into(),
         logout_uris: uris(&row.get::<_, String>(5)?)?.into(),
         scopes: scopes(row, 6, "oauth_clients")?,

@@ -48,7 +48,7 @@ mod write;
 
 pub use audit::{Action, Actor, AuditEntry, AuditFilter, MOST_ENTRIES, Retention};
 pub use codes::{AuthorizationCode, CODE_LIFE, NewGrant, NewPair, REFRESH_LIFE, Redeemed};
-pub use file::OpenError;
+pub use file::{OpenError, real_path};
 pub use granted::granted_scopes;
 pub use group::WriteQueue;
 pub use import::{Imported, Progress};

@@ -84,6 +84,25 @@ pub struct Cached {
     pub stores: usize,
     /// Access tokens.
     pub access_tokens: usize,
+    /// Customer tokens.
+    pub customer_tokens: usize,
+    /// Hosts, with the store whose domain each is, if any.
+    pub domains: usize,
+}
+
+impl Cached {
+    /// Each kind by its name in metrics.
+    pub fn by_kind(self) -> [(&'static str, usize); 7] {
+        [
+            ("app", self.apps),
+            ("installation", self.installations),
+            ("installation_by_id", self.installations_by_id),
+            ("store", self.stores),
+            ("access_token", self.access_tokens),
+            ("customer_token", self.customer_tokens),
+            ("domain", self.domains),
+        ]
+    }
 }
 
 pub(super) struct Caches {
@@ -93,7 +112,12 @@ pub(super) struct Caches {
     pub(super) stores: Cache<StoreId, Store>,
     pub(super) access_tokens: Cache<TokenDigest, AccessToken>,
     pub(super) customer_tokens: Cache<TokenDigest, CustomerToken>,
+    /// Also that a host is no store's domain: any change of any store clears all.
+    pub(super) domains: Cache<Box<str>, Option<StoreId>>,
 }
+
+/// Hosts that are kept at most. Callers choose them, and few are in use.
+const MOST_DOMAINS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 
 /// The records of the platform, as this process reads them.
 pub struct Replica {
@@ -154,6 +178,7 @@ impl Replica {
                 stores: Cache::new(capacity),
                 access_tokens: Cache::new(capacity),
                 customer_tokens: Cache::new(capacity),
+                domains: Cache::new(capacity.min(MOST_DOMAINS)),
             },
             readers: RwLock::new(Ok(Arc::new(pool))),
             feed: Mutex::new(feed),
@@ -249,6 +274,8 @@ impl Replica {
             installations_by_id: self.caches.installations_by_id.len(),
             stores: self.caches.stores.len(),
             access_tokens: self.caches.access_tokens.len(),
+            customer_tokens: self.caches.customer_tokens.len(),
+            domains: self.caches.domains.len(),
         }
     }
 
@@ -289,6 +316,7 @@ impl Replica {
         self.caches.stores.clear();
         self.caches.access_tokens.clear();
         self.caches.customer_tokens.clear();
+        self.caches.domains.clear();
     }
 
     fn pool(&self) -> Result<Arc<Pool>, String> {
@@ -318,10 +346,15 @@ impl Replica {
         // Read before the journal: a commit between the two is seen again by the next poll.
         let version = data_version(&feed.conn)?;
         let mut enforced = Batches::default();
+        let mut stores_changed = false;
         let reached = journal::follow(&feed.conn, feed.mark, |change, at_ms| {
+            stores_changed |= matches!(change, Change::Store(_));
             self.drop_keys(&change);
             enforced.add(at_ms);
         })?;
+        if stores_changed {
+            self.caches.domains.clear();
+        }
         feed.mark = match reached {
             Some(mark) => mark,
             None => {

@@ -16,6 +16,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
 
+use super::file::real_path;
 use super::journal::Position;
 use super::private::connect_to_gateway;
 
@@ -33,7 +34,7 @@ pub(super) const WHERE: &str = "admin\n";
 
 /// The admin listeners of the gateways on `replica`. One that does not answer is left out.
 pub fn admin_listeners(replica: &Path) -> Vec<SocketAddr> {
-    let replica = fs::canonicalize(replica).unwrap_or_else(|_| replica.to_owned());
+    let replica = real_path(replica);
     let own = replica.clone();
     let ask = move |socket: &Path| converse(socket, &own, WHERE).ok()?.trim_end().parse::<SocketAddr>().ok();
     let answers = ask_all(&replica, ask).unwrap_or_default();

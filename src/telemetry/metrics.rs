@@ -20,6 +20,7 @@ use crate::gate::{Code, Reason};
 use crate::idp::Events;
 use crate::model::Timestamp;
 use crate::proxy::{Ending, Outcome, Record, UpstreamStatus};
+use crate::replica::Cached;
 
 /// The metrics of one gateway.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub struct Metrics {
     /// How bcrypt keeps up.
     pub hashers: Hashers,
     replica_age: Gauge,
+    replica_cached: IntGaugeVec,
     /// The configuration in force.
     pub reloads: Reloads,
     /// Who calls how much.
@@ -208,6 +210,11 @@ impl Metrics {
             "How long ago it was last seen that every change of the replica is in force.",
         )?;
         registry.register(Box::new(replica_age.clone()))?;
+        let replica_cached = IntGaugeVec::new(
+            Opts::new("storegate_replica_cached_records", "Records of the replica in memory, by kind."),
+            &["kind"],
+        )?;
+        registry.register(Box::new(replica_cached.clone()))?;
         let reloads = Reloads::new(&registry)?;
         let usage = UsageMetrics::new(&registry)?;
         #[cfg(feature = "otlp")]
@@ -239,6 +246,7 @@ impl Metrics {
             idp_events,
             hashers,
             replica_age,
+            replica_cached,
             reloads,
             usage,
             #[cfg(feature = "otlp")]
@@ -282,9 +290,12 @@ impl Metrics {
         self.connections_refused.inc_by(refused.saturating_sub(self.connections_refused.get()));
     }
 
-    /// Takes over how old the replica is.
-    pub fn show_replica_age(&self, age: Duration) {
+    /// Takes over how old the replica is, and how much of it is in memory.
+    pub fn show_replica(&self, age: Duration, cached: Cached) {
         self.replica_age.set(age.as_secs_f64());
+        for (kind, count) in cached.by_kind() {
+            self.replica_cached.with_label_values(&[kind]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Takes over what the proxy knows of its upstreams.

@@ -62,6 +62,17 @@ pub enum FileError {
     /// It is another file.
     #[error("{0} is not a file of usage counts; move it away, and a new one is made")]
     Foreign(PathBuf),
+    /// Another version of the program made it.
+    #[error(
+        "{path} has the layout {found} of usage counts, and this version of storegate knows {VERSION}; use the \
+         version that made it, or move it away, and a new one is made"
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: i32,
+    },
 }
 
 impl FileError {
@@ -69,6 +80,14 @@ impl FileError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => Self::Foreign(path.to_owned()),
             _ => Self::Sqlite { path: path.to_owned(), reason: error.to_string() },
+        }
+    }
+
+    /// Of a file that is not one of ours, or not of this version.
+    fn other(path: &Path, kind: (i32, i32)) -> Self {
+        match kind {
+            (APPLICATION, found) => Self::Layout { path: path.to_owned(), found },
+            _ => Self::Foreign(path.to_owned()),
         }
     }
 }
@@ -119,13 +138,13 @@ impl File {
         let open = || {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             conn.busy_timeout(Duration::from_secs(2))?;
-            let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
-            Ok((conn, application))
+            let kind = kind(&conn)?;
+            Ok((conn, kind))
         };
         match open().map_err(|error| FileError::sqlite(path, &error))? {
-            (conn, APPLICATION) => Ok(Some(conn)),
-            (_, 0) => Ok(None), // it is being made
-            _ => Err(FileError::Foreign(path.to_owned())),
+            (conn, (APPLICATION, VERSION)) => Ok(Some(conn)),
+            (_, (0, 0)) => Ok(None), // it is being made
+            (_, other) => Err(FileError::other(path, other)),
         }
     }
 
@@ -180,15 +199,20 @@ impl File {
     }
 }
 
+/// What a file says it is: the application and its layout.
+fn kind(conn: &Connection) -> rusqlite::Result<(i32, i32)> {
+    let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
 fn prepare(conn: &Connection, path: &Path) -> Result<(), FileError> {
     let sqlite = |error: rusqlite::Error| FileError::sqlite(path, &error);
-    let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(sqlite);
     conn.busy_timeout(PATIENCE).map_err(sqlite)?;
     let tables = || conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-    match (number("application_id")?, number("user_version")?) {
+    match kind(conn).map_err(sqlite)? {
         (APPLICATION, VERSION) => {}
         (0, 0) if tables().map_err(sqlite)? == 0 => {}
-        _ => return Err(FileError::Foreign(path.to_owned())),
+        other => return Err(FileError::other(path, other)),
     }
     let set = || {
         conn.pragma_update(None, "journal_mode", "WAL")?;

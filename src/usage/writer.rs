@@ -52,7 +52,7 @@ impl Writer {
     /// Until nobody sends any more.
     pub(super) fn run(self) {
         let mut file = None;
-        let mut swept = None;
+        let (mut swept, mut sweeps) = (None, true);
         while let Ok(mut batch) = self.batches.recv() {
             while let Err(error) = self.add(&mut file, &mut batch) {
                 self.failed(&error);
@@ -64,10 +64,17 @@ impl Writer {
             self.succeeded();
             if swept.is_none_or(|at: Instant| at.elapsed() > SWEEP_EVERY) {
                 let more = file.as_mut().map(|file| file.sweep(Timestamp::now().0, &self.settings));
-                match more {
-                    Some(Ok(true)) => {} // the rest after the next batch
-                    Some(Err(error)) => self.failed(&error),
-                    Some(Ok(false)) | None => swept = Some(Instant::now()),
+                if let Some(Err(error)) = &more {
+                    self.shared.failures.count.fetch_add(1, Ordering::Relaxed);
+                    if sweeps {
+                        tracing::error!(
+                            "old usage cannot be removed: {error}; it is tried again every minute"
+                        );
+                    }
+                }
+                sweeps = !matches!(more, Some(Err(_)));
+                if !matches!(more, Some(Ok(true))) {
+                    swept = Some(Instant::now()); // else the rest after the next batch
                 }
             }
         }

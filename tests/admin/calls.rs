@@ -102,6 +102,7 @@ fn what_is_made_has_the_configured_prefixes() {
     assert!(app["client_id"].as_str().unwrap().starts_with("acme_app_"));
     assert!(app["client_secret"].as_str().unwrap().starts_with("acme_key_"));
     let line = format!("POST /api/apps/{}/rotate-secret", app["app_id"]);
+    done(&gateway, 200, &line, &admin, "null");
     let rotated = done(&gateway, 200, &line, &admin, "");
     assert!(rotated["data"]["client_secret"].as_str().unwrap().starts_with("acme_key_"));
     let body = format!(r#"{{"client_id":"{}","store_id":22}}"#, MAIN.client_id);

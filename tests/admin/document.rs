@@ -107,6 +107,10 @@ fn it_is_sound() {
         let guarded = operation.get("security").is_none();
         assert_eq!(responses.contains_key("default"), guarded, "{id}: how is it refused?");
         assert!(method != "GET" || operation.get("requestBody").is_none(), "{id}");
+        let takes_nothing = ["reload", "rotate_secret", "platform_rotate_secret"].contains(&id);
+        if let Some(body) = operation.get("requestBody") {
+            assert_eq!(body["required"] == true, !takes_nothing, "{id}: where must there be a body?");
+        }
         let makes = responses.contains_key("201") || id.contains("rotate");
         let takes_key = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
         assert_eq!(makes, takes_key, "{id}: what makes something takes an idempotency key");

@@ -129,6 +129,23 @@ async fn answers_that_are_not_good_sign_nobody_in() {
 }
 
 #[tokio::test]
+async fn only_merchants_come_back_to_an_installation() {
+    let stage = stage().await;
+    let path = crate::install::authorize("22", &[]);
+    crate::install::add_app(&stage);
+    let mut browser = Browser::new(&stage);
+    for (subject, status) in [("customer:42", 403), ("merchant:7", 200)] {
+        let away = browser.open(&path).await;
+        let challenge = parameter(away.location(), "login_challenge").unwrap();
+        let told = claims(&challenge);
+        assert_eq!((&told["user_type"], &told["client_id"]), (&json!("merchant"), &Value::Null));
+        let page = browser.open(&back(&challenge, &sign(&answer(&challenge, subject), LOGIN_KEY))).await;
+        assert_eq!(page.status, status, "{subject}: {page:?}");
+        assert_eq!(page.body.contains("not one of your stores"), status == 403, "{page:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_such_a_page_there_are_no_answers() {
     let stage = Stage::new().await;
     assert_eq!(stage.get("/api/oauth/login/answer?login_challenge=a&login_answer=b", &[]).await.status, 400);

@@ -10,6 +10,11 @@ const BACK: &str = "https://app.example/installed";
 
 async fn stage() -> Stage {
     let stage = Stage::new().await;
+    add_app(&stage);
+    stage
+}
+
+pub(crate) fn add_app(stage: &Stage) {
     let _ = stage
         .writer()
         .create_app(NewApp {
@@ -23,10 +28,9 @@ async fn stage() -> Stage {
             redirect_uris: vec![BACK.into()],
         })
         .unwrap();
-    stage
 }
 
-fn authorize(store: &str, more: &[(&str, &str)]) -> String {
+pub(crate) fn authorize(store: &str, more: &[(&str, &str)]) -> String {
     let own = [
         ("client_id", "sx_app_1"),
         ("redirect_uri", BACK),

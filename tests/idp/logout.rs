@@ -63,6 +63,9 @@ async fn a_client_signs_its_person_out() {
     other.sign_in(&page, "karim@example.com", PASSWORD).await;
     let page = other.open(&format!("{LOGOUT}?{query}")).await;
     assert!(page.body.contains("Sign out?") && is_in(&mut other).await, "{page:?}");
+    // The form's answer leads there, which browsers count as the form's too.
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("form-action 'self' https://shop.example;"), "{policy}");
     let fields =
         ["csrf", "id_token_hint", "post_logout_redirect_uri", "state"].map(|name| (name, page.field(name)));
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();

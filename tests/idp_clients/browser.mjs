@@ -90,9 +90,15 @@ async function walk(scheme, size, viewport) {
   await press('button[value=deny]');
   assert.match(page.url(), /error=access_denied/);
 
-  await page.goto(`${base}/logout`);
+  // The form's answer leads to the client's own origin, which the page's policy has to allow.
+  const goodbye = redirect.replace('callback', 'goodbye');
+  const client = new URL(authorize).searchParams.get('client_id');
+  const back = new URLSearchParams({ client_id: client, post_logout_redirect_uri: goodbye, state: 's' });
+  await page.goto(`${base}/logout?${back}`);
   await seen('sign-out');
   await press('button.primary');
+  assert.equal(page.url(), `${goodbye}?state=s`);
+  await page.goto(`${base}/logout`);
   assert.match(await text(page, 'h1'), /You are signed out/);
   await seen('signed-out');
   await page.goto(`${base}/apps`);

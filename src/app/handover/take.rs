@@ -95,7 +95,17 @@ fn ask(mut stream: &UnixStream, config: &Config) -> io::Result<Taken> {
     let mut text = serde_json::to_vec(&wish).map_err(io::Error::other)?;
     text.push(b'\n');
     stream.write_all(&text)?;
-    let (text, sockets) = line(stream)?;
+    let (text, sockets) = line(stream).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "it did not answer within {} s: another process may be taking over from it, or it hangs; try again \
+                 when that one has started or given up",
+                PATIENCE.as_secs()
+            ),
+        ),
+        _ => error,
+    })?;
     let offer: Offer = serde_json::from_str(&text).map_err(io::Error::other)?;
     if offer.protocol != PROTOCOL {
         return Err(io::Error::other("its version hands over in another way; stop it, and start this one"));

@@ -24,7 +24,7 @@ use super::http::{Told, request_id};
 use super::request::Asked;
 use super::texts::{ENGLISH, Texts};
 use super::{Brand, Settings};
-use crate::model::{Consent, Requester, ScopeSet, StoreId, User, csp_source};
+use crate::model::{Consent, RedirectUri, Requester, ScopeSet, StoreId, User, csp_source};
 
 /// The pages.
 #[derive(Debug)]
@@ -125,6 +125,8 @@ pub(super) struct AppsPage<'p> {
 #[derive(Debug)]
 pub(super) struct SignOutPage<'p> {
     pub(super) user: &'p User,
+    /// Where the person goes afterwards.
+    pub(super) back: Option<&'p RedirectUri>,
     pub(super) csrf: &'p str,
     pub(super) client_id: &'p str,
     pub(super) id_token_hint: &'p str,
@@ -194,7 +196,8 @@ impl Pages {
 
     /// The page that asks whether to sign out.
     pub(super) fn sign_out(&self, page: &SignOutPage<'_>) -> Response {
-        self.page((StatusCode::OK, ""), None, views::sign_out(&self.frame, page))
+        let back = page.back.map(RedirectUri::csp_source);
+        self.page((StatusCode::OK, ""), back, views::sign_out(&self.frame, page))
     }
 
     /// The page after signing out.

@@ -113,6 +113,30 @@ fn a_foreign_replace_of_a_cached_row_is_seen() {
     assert!(replica.access_token(&digest).unwrap().unwrap().revoked);
 }
 
+/// Which store a host belongs to is kept, and that it belongs to none; each change of a store ends that.
+#[test]
+fn a_domain_that_moves_is_seen() {
+    let fixture = Fixture::new();
+    let (replica, stranger) = (fixture.replica(), fixture.stranger());
+    let owner = |domain| replica.store_of_domain(domain).unwrap().map(StoreId::get);
+    let rows: &[(&str, Option<u64>, Option<u64>)] = &[
+        ("INSERT INTO stores VALUES (23, '', NULL, NULL, 'active', 0)", Some(22), None),
+        ("UPDATE stores SET domain = 'new.example' WHERE store_id = 23", Some(22), Some(23)),
+        ("UPDATE OR REPLACE stores SET domain = 'first.example' WHERE store_id = 23", Some(23), None),
+        ("UPDATE stores SET domain = NULL WHERE store_id = 23", None, None),
+        ("INSERT INTO stores VALUES (24, '', 'new.example', NULL, 'active', 0)", None, Some(24)),
+        ("UPDATE stores SET store_id = 25 WHERE store_id = 24", None, Some(25)),
+        ("DELETE FROM stores WHERE store_id = 25", None, None),
+    ];
+    assert_eq!((owner("first.example"), owner("new.example")), (Some(22), None));
+    for (sql, first, new) in rows {
+        stranger.execute(sql, []).unwrap();
+        replica.catch_up().unwrap();
+        assert_eq!((owner("first.example"), owner("new.example")), (*first, *new), "{sql}");
+        assert_eq!(replica.cached().domains, 2, "{sql}");
+    }
+}
+
 #[test]
 fn noting_a_use_drops_nothing() {
     let fixture = Fixture::new();
@@ -279,7 +303,8 @@ fn memory_is_bounded() {
     for number in 100..3100 {
         assert!(replica.store(store(number)).unwrap().is_some());
         assert!(replica.app(&format!("unknown_{number}")).unwrap().is_none());
-        assert!(replica.cached().stores <= 50);
+        assert!(replica.store_of_domain(&format!("unknown-{number}.example")).unwrap().is_none());
+        assert!(replica.cached().stores <= 50 && replica.cached().domains <= 50);
     }
     assert_eq!((replica.cached().stores, replica.cached().apps), (50, 0));
 }

@@ -5,6 +5,7 @@ mod crash;
 mod failure;
 mod freshness;
 mod housekeeping;
+mod identity;
 mod importing;
 mod issuing;
 mod once;

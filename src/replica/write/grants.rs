@@ -13,6 +13,14 @@ use crate::replica::group::WriteQueue;
 use crate::replica::read::signed;
 use crate::replica::write::users::number;
 
+/// Grants of one person to one client that are kept. For one more the oldest goes: of those that ended, then of
+/// those that nobody exchanged, then of all.
+const MOST_GRANTS: i64 = 50;
+
+/// Pairs of one family that are kept: used ones too, whose reuse ends the family. A client that refreshes every
+/// hour for the month that a token lives makes 720.
+const MOST_PAIRS: i64 = 1000;
+
 /// What a code stands for.
 #[derive(Debug, Clone)]
 pub struct NewIdentityGrant {
@@ -177,6 +185,25 @@ fn add(conn: &Connection, new: &NewIdentityGrant, now: Timestamp) -> Result<(), 
         now.0,
         new.expires_at.0,
     ])?;
+    trim_grants(conn, new, client, conn.last_insert_rowid())
+}
+
+/// Removes what is over [`MOST_GRANTS`], never the one that was just added.
+fn trim_grants(conn: &Connection, new: &NewIdentityGrant, client: i64, added: i64) -> Result<(), Halt> {
+    let mut surplus = conn.prepare_cached(
+        "SELECT grant_id FROM identity_grants WHERE kind = ?1 AND number = ?2 AND client_number = ?3
+         ORDER BY grant_id = ?4 DESC, ended_at IS NOT NULL, redeemed_at IS NULL, grant_id DESC LIMIT -1 OFFSET ?5",
+    )?;
+    let of = params![new.subject.kind.name(), number(new.subject), client, added, MOST_GRANTS];
+    let surplus = surplus.query_map(of, |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    for grant in surplus {
+        for sql in [
+            "DELETE FROM identity_tokens WHERE grant_id = ?1",
+            "DELETE FROM identity_grants WHERE grant_id = ?1",
+        ] {
+            conn.prepare_cached(sql)?.execute([grant])?;
+        }
+    }
     Ok(())
 }
 
@@ -302,6 +329,11 @@ fn issue(
         pair.access_expires_at.0,
         pair.refresh_expires_at.0,
     ])?;
+    let mut trim = conn.prepare_cached(
+        "DELETE FROM identity_tokens WHERE pair_id IN
+         (SELECT pair_id FROM identity_tokens WHERE grant_id = ?1 ORDER BY pair_id DESC LIMIT -1 OFFSET ?2)",
+    )?;
+    trim.execute(params![found.grant.id, MOST_PAIRS])?;
     Ok(Exchanged::Issued(Grant { scopes, ..found.grant }))
 }
 

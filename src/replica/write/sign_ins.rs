@@ -41,9 +41,10 @@ impl WriteQueue {
             let mut trim = tx.prepare_cached(
                 "DELETE FROM sign_ins WHERE session_hash IN
                  (SELECT session_hash FROM sign_ins WHERE kind = ?1 AND number = ?2
-                  ORDER BY auth_time DESC LIMIT -1 OFFSET ?3)",
+                  ORDER BY session_hash = ?4 DESC, seen_at DESC LIMIT -1 OFFSET ?3)",
             )?;
-            trim.execute(params![kind, number, MOST_BROWSERS])?;
+            // Never the new one, however long ago another page signed the person in.
+            trim.execute(params![kind, number, MOST_BROWSERS, &session.0[..]])?;
             Ok(())
         })
         .await

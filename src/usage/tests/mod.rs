@@ -216,6 +216,25 @@ fn other_files_are_left_alone() {
 }
 
 #[test]
+fn a_file_of_another_version_is_left_alone_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("usage.db");
+    drop(File::open(&path, 1).unwrap());
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.pragma_update(None, "user_version", 2).unwrap();
+    for error in [File::open(&path, 1).unwrap_err(), File::read(&path).unwrap_err()] {
+        let text = error.to_string();
+        assert!(
+            text.contains("layout 2") && text.contains("knows 1") && text.contains("move it away"),
+            "{text}"
+        );
+    }
+    assert!(report(&path, &settings(), &asked(None, 0), NOON).is_err());
+    conn.pragma_update(None, "user_version", 1).unwrap();
+    File::open(&path, 1).unwrap();
+}
+
+#[test]
 fn a_file_that_cannot_be_used_keeps_nobody_waiting() {
     let folder = tempfile::tempdir().unwrap();
     let usage = Usage::start(folder.path().join("missing/usage.db"), settings(), alerts(), |_| {
