@@ -169,13 +169,14 @@ fn an_admin_call_under_way_is_answered_at_the_end() {
     let body = "{\"name\": \"App\", \"scopes\": \"read:orders\"}";
     call.send(format!(
         "POST /admin/v1/apps HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+         Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         gateway.admin,
         token.trim(),
         body.len()
     ));
-    // Another call on its way through the same listener says that this one is there.
-    assert_eq!(gateway.admin("/healthz").status, 200);
+    // Asked for its body, it is under way.
+    assert!(call.head().starts_with("HTTP/1.1 100"));
+    call.send(body);
     let address = gateway.address;
     gateway.signal("TERM");
     assert!(wait_until(SOON, || TcpStream::connect(address).is_err().then_some(())).is_some());

@@ -13,7 +13,7 @@ use common::{Done, Gateway, RecordingUpstream, Settings, ask, request, wait_unti
 use serde_json::Value;
 
 /// More than a changed file needs to be noticed, on a busy machine.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(30);
 
 const NONE: [&str; 0] = [];
 

@@ -96,7 +96,7 @@ fn it_is_bounded_with_ten_thousand_apps() {
         let by_app = found["storegate_app_requests_total"].1 > 0.9 * (APPS + 1000) as f64;
         (by_app && found["storegate_requests_total"].1 >= (APPS + 1000) as f64).then_some(text)
     };
-    let text = wait_until(Duration::from_secs(30), nearly_all)
+    let text = wait_until(Duration::from_secs(60), nearly_all)
         .unwrap_or_else(|| panic!("not all is counted: {:?}", series(&scrape(&gateway).0)));
     let (_, took) = scrape(&gateway);
     let found = series(&text);

@@ -7,7 +7,7 @@ mod common;
 mod server;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -146,9 +146,9 @@ fn a_server_that_dies_under_load_doubles_no_post() {
             other => panic!("{other}"),
         }
     }
-    // Only what was under way can have been given up.
+    // Only what was under way on a connection of that server, or just sent on one that was kept, is given up.
     let failed = statuses.values().filter(|status| **status != 200).count();
-    assert!(failed <= 8, "{failed} of 400 failed");
+    assert!(failed <= dying.connections(), "{failed} of 400 failed");
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_kept_connection_that_was_closed_costs_no_get_and_repeats_no_post() {
 
 #[test]
 fn a_name_is_resolved() {
-    let server = Server::start();
+    let server = Server::start_at(Ipv4Addr::LOCALHOST);
     let gateway = gateway(&[format!("localhost:{}", server.address.port())], "");
     for id in 0..10 {
         assert_eq!(post(gateway.address, id).status, 200); // also where the name is ::1 too

@@ -23,6 +23,9 @@ use super::private::connect_to_gateway;
 /// How long a gateway may take to confirm a change.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Pause before a line is said again.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// The longest line of the protocol: a position, or a few words.
 pub(super) const MAX_LINE: u64 = 64;
 
@@ -33,10 +36,7 @@ pub(super) const WHERE: &str = "admin\n";
 pub fn admin_listeners(replica: &Path) -> Vec<SocketAddr> {
     let replica = real_path(replica);
     let own = replica.clone();
-    let ask = move |socket: &Path| {
-        let stream = connect_to_gateway(socket, &own).ok()?;
-        exchange(stream, WHERE).ok()?.trim_end().parse::<SocketAddr>().ok()
-    };
+    let ask = move |socket: &Path| converse(socket, &own, WHERE).ok()?.trim_end().parse::<SocketAddr>().ok();
     let answers = ask_all(&replica, ask).unwrap_or_default();
     answers.into_iter().filter_map(|(_, address)| address.flatten()).collect()
 }
@@ -156,12 +156,11 @@ fn ask_all<T: Send + 'static>(
 }
 
 fn ask(socket: &Path, replica: &Path, position: Position) -> Result<(), String> {
-    let answer = match connect_to_gateway(socket, replica) {
-        Ok(stream) => exchange(stream, &format!("{position}\n")),
+    let answer = match converse(socket, replica, &format!("{position}\n")) {
         // Nobody listens, or a stranger: the gateway has ended, or has not answered a look-up yet (it binds the
         // socket and then clears its caches, before it serves).
         Err(error) if is_nobody(&error) => return Ok(()),
-        Err(error) => Err(error),
+        answer => answer,
     };
     match answer {
         Ok(line) => match line.trim_end().parse::<Position>() {
@@ -176,6 +175,23 @@ fn ask(socket: &Path, replica: &Path, position: Position) -> Result<(), String> 
 /// Whether connecting failed because no process holds the other end.
 pub(super) fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+}
+
+/// Says a line to a gateway and hears one. It waits for the line only so long (`watch.rs`): where this process came too
+/// late, nobody has read it, and it is said again.
+fn converse(socket: &Path, replica: &Path, line: &str) -> io::Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match exchange(connect_to_gateway(socket, replica)?, line) {
+            Err(error) if is_unread(&error) && Instant::now() < deadline => thread::sleep(PAUSE),
+            heard => return heard,
+        }
+    }
+}
+
+/// Whether the other end was closed before the line was read (unix(7)).
+fn is_unread(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn exchange(mut stream: UnixStream, line: &str) -> io::Result<String> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::world;
 
 /// How long a command may take; far more than any does.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a test wants to be otherwise in the configuration: lines to add to a section.
 #[derive(Clone)]

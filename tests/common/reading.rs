@@ -16,7 +16,14 @@ impl Wire {
 
     fn fill(&mut self) -> Result<()> {
         let mut chunk = [0; 64 * 1024];
-        match self.stream.read(&mut chunk)? {
+        // A read with a timeout is interrupted where the whole process is stopped for a while (signal(7)).
+        let read = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        match read {
             0 => Err(Error::new(ErrorKind::UnexpectedEof, "the connection was closed")),
             n => {
                 self.buffer.extend_from_slice(&chunk[..n]);

@@ -48,8 +48,8 @@ async fn nobody_keeps_the_machine_busy_with_registrations() {
     let merchant = cookie(&stage, "fatema@example.com").await;
     let in_vain = json!({"name": "a", "redirect_uris": []});
     let headers = [("cookie", merchant.as_str())];
-    let mut answers = Vec::new();
-    while answers.len() < 70 {
+    let (mut answers, began) = (Vec::new(), std::time::Instant::now());
+    while answers.len() < 200 {
         let answer = stage.post_json(CLIENTS, &headers, &in_vain).await;
         answers.push(answer.error().1);
         if answer.status == 429 {
@@ -59,7 +59,9 @@ async fn nobody_keeps_the_machine_busy_with_registrations() {
     }
     let (last, before) = answers.split_last().unwrap();
     assert_eq!(last, "rate_limit_exceeded");
-    assert!((60..=65).contains(&before.len()), "{}", before.len());
+    // Ten a minute come back, which is many on a busy machine.
+    let back = usize::try_from(began.elapsed().as_secs() / 6).unwrap() + 1;
+    assert!((60..=60 + back).contains(&before.len()), "{}, and {back} came back", before.len());
     assert!(before.iter().all(|error| error == "invalid_request"), "{before:?}");
     let public = json!({"name": "a", "redirect_uris": ["https://my.example/cb"], "client_type": "public"});
     assert_eq!(

@@ -290,7 +290,8 @@ fn guessing_is_bounded_for_the_account() {
     ];
     assert_eq!(gateway.place.run_with(&line, "correct horse\n").code, 0);
     let limited = bearer(&token(&implicit(&gateway, &made)));
-    // At once: each takes a while, and the account recovers meanwhile.
+    // At once: each takes a while, and the account recovers meanwhile, by one in three seconds.
+    let began = std::time::Instant::now();
     let statuses: Vec<u16> = std::thread::scope(|threads| {
         let guess = |n: usize| {
             let (gateway, limited) = (&gateway, &limited);
@@ -304,5 +305,6 @@ fn guessing_is_bounded_for_the_account() {
     // Those that are computed may find a busy machine's queue full.
     let limited = statuses.iter().filter(|status| **status == 429).count();
     let tried = statuses.iter().filter(|status| [401, 503].contains(*status)).count();
-    assert!((2..=4).contains(&limited) && tried == 24 - limited, "{statuses:?}");
+    let back = usize::try_from(began.elapsed().as_secs() / 3).unwrap() + 1;
+    assert!(limited <= 4 && limited + back >= 4 && tried == 24 - limited, "{back} came back: {statuses:?}");
 }

@@ -11,7 +11,7 @@ use crate::secure::{Http2, Secure, block_on, request};
 use crate::server::{NAME, gateway, install};
 
 /// More than the gateway needs to look at the files, on a busy machine.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(30);
 
 fn metric(gateway: &Gateway, name: &str) -> Option<f64> {
     let text = gateway.admin("/metrics").text();

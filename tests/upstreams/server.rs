@@ -1,7 +1,7 @@
 //! A server of an upstream that can be told to fail, and stopped, and started again at its address.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -37,7 +37,11 @@ pub(crate) struct Shared {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::listen(TcpListener::bind((own_ip(), 0)).unwrap()) // nobody else gets its port when it is stopped
+        Self::start_at(own_ip()) // nobody else gets its port when it is stopped
+    }
+
+    pub(crate) fn start_at(ip: Ipv4Addr) -> Self {
+        Self::listen(TcpListener::bind((ip, 0)).unwrap())
     }
 
     /// A server that was stopped, at its address, with nothing remembered.
@@ -71,9 +75,14 @@ impl Server {
         if let Some(accepting) = self.accepting.take() {
             accepting.join().unwrap();
         }
-        for connection in self.shared.connections.lock().unwrap().drain(..) {
+        for connection in &*self.shared.connections.lock().unwrap() {
             let _ = connection.shutdown(Shutdown::Both);
         }
+    }
+
+    /// How many connections it has accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.lock().unwrap().len()
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {

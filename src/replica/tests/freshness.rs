@@ -240,6 +240,22 @@ fn a_gateway_that_does_not_confirm_is_named() {
     }
 }
 
+/// It waits only a moment for the line: who is slow finds it gone, before or after the line was written.
+#[test]
+fn a_gateway_that_did_not_read_is_told_again() {
+    let fixture = Fixture::new();
+    let listener = UnixListener::bind(fixture.folder.path().join("storegate.db.77.sock")).unwrap();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            (0..20).for_each(|_| drop(listener.accept().unwrap()));
+            let mut stream = listener.accept().unwrap().0;
+            std::io::BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+            stream.write_all(b"1000000\n").unwrap();
+        });
+        done(fixture.writer().rotate_secret(&client("sx_app_1"), None));
+    });
+}
+
 #[test]
 fn a_silent_gateway_is_waited_for_five_seconds() {
     let fixture = Fixture::new();
