@@ -41,8 +41,9 @@ const TLS_RECORD: usize = 16 * 1024;
 /// a moment later.
 const STAY: Duration = Duration::from_secs(1);
 
-/// How long calls of the admin API that are under way may take at the end.
-const LAST_CALLS: Duration = Duration::from_secs(5);
+/// How long calls of the admin API that are under way may take at the end, at least and at most: they have a second
+/// also where requests have used the grace period up.
+const LAST_CALLS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// How often it looks whether a connection is left.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -257,7 +258,8 @@ impl Gateway {
         let _ = tokio::time::timeout_at(deadline, self.in_flight.drained()).await;
         // Answers of the admin API under way are sent: one may hold a new secret.
         let _ = self.end_admin.send(true);
-        let deadline = deadline.min(Instant::now() + LAST_CALLS);
+        let [least, most] = LAST_CALLS.map(|time| Instant::now() + time);
+        let deadline = deadline.clamp(least, most);
         for listener in &mut self.admin {
             let _ = tokio::time::timeout_at(deadline, listener).await;
         }

@@ -69,8 +69,6 @@ pub fn underscored(scope: &str) -> String {
 impl Reason {
     /// The JSON body of the refusal, as clients of the platform expect it; none where they expect ours.
     pub fn body_of(&self, platform: Platform, request_id: &str) -> Option<Vec<u8>> {
-        // No route was taken, but the path is the platform's.
-        let platform = if let Self::MethodNotListed(platform, _) = self { *platform } else { platform };
         Some(match platform {
             Platform::Selorax | Platform::Standard => return None,
             Platform::Shopify => bytes(&json!({"errors": self.shopify_message()})),
@@ -87,6 +85,14 @@ impl Reason {
             }
             Platform::Tiki => bytes(&json!({"errors": [self.message()]})),
         })
+    }
+
+    /// Whose path it is, where no route was taken.
+    pub fn platform(&self) -> Option<Platform> {
+        match self {
+            Self::MethodNotListed(platform, _) => Some(*platform),
+            _ => None,
+        }
     }
 
     /// The challenge of the refusal, as clients of the platform expect it.

@@ -156,6 +156,7 @@ fn build(
     request_id: &HeaderValue,
 ) -> pingora::Result<(ResponseHeader, Vec<u8>)> {
     let id = request_id.to_str().unwrap_or_default();
+    let platform = reason.platform().unwrap_or(platform);
     let (body, format) = match reason.body_of(platform, id) {
         Some(body) => (body, BodyFormat::Json),
         None => (refusals.body(reason, id, format), format),

@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/5_tokens.sql"),
     include_str!("migrations/6_once.sql"),
     include_str!("migrations/7_identity.sql"),
+    include_str!("migrations/8_forgotten.sql"),
 ];
 
 /// What a database says it is.

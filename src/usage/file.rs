@@ -201,8 +201,9 @@ impl File {
 
 /// What a file says it is: the application and its layout.
 fn kind(conn: &Connection) -> rusqlite::Result<(i32, i32)> {
-    let number = |name: &str| conn.pragma_query_value(None, name, |row| row.get(0));
-    Ok((number("application_id")?, number("user_version")?))
+    // In one statement: a gateway may be making the file.
+    let sql = "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version";
+    conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn prepare(conn: &Connection, path: &Path) -> Result<(), FileError> {

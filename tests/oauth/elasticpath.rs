@@ -147,6 +147,9 @@ fn refusals_are_lists_of_objects() {
             "{sentence}"
         );
     }
+    let other = send(&gateway, "POST /v2/reports", &[], "");
+    assert_eq!((other.status, &other.json()["errors"][0]["status"]), (405, &json!(405)));
+    assert_eq!(other.field("access-control-allow-origin").as_deref(), Some("*"));
     let limited = bearer(&token(&implicit(&gateway, &made)));
     let missing = send(&gateway, "POST /v2/products", &[&limited], "");
     let error = &missing.json()["errors"][0];

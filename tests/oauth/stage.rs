@@ -47,6 +47,12 @@ platform = "tiki"
 scopes = { read = "read:{resource}", write = "write:{resource}" }
 
 [[route]]
+path = "/v2/reports"
+platform = "elasticpath"
+methods = ["GET"]
+scopes = "none"
+
+[[route]]
 path = "/tiki/reports"
 platform = "tiki"
 methods = ["GET"]

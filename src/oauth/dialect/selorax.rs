@@ -96,8 +96,8 @@ pub(in crate::oauth) fn refuse(failure: &Failure, request: &Request<'_>) -> Resp
 /// underscore. Those that the app may ask for, in the app's own spelling.
 pub(in crate::oauth) fn scopes(text: &str, own: &ScopeSet) -> Result<ScopeSet, Failure> {
     let asked = ScopeSet::parse(text).map_err(|_| Failure::Scope)?;
-    let spelled =
-        |scope: &str| own.iter().find(|one| *one == scope || underscored(one) == underscored(scope));
+    let alike = |scope: &str| own.iter().find(|one| underscored(one) == underscored(scope));
+    let spelled = |scope: &str| own.iter().find(|one| *one == scope).or_else(|| alike(scope));
     if asked.iter().next().is_none() {
         return Err(Failure::Scope);
     }

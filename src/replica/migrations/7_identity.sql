@@ -104,10 +104,3 @@ CREATE TRIGGER users_disabled AFTER UPDATE OF status ON users WHEN NEW.status <>
     UPDATE identity_grants SET ended_at = unixepoch()
         WHERE kind = NEW.kind AND number = NEW.number AND ended_at IS NULL;
 END;
--- Nor with another one that is given its number.
-CREATE TRIGGER users_forgotten AFTER DELETE ON users BEGIN
-    DELETE FROM sign_ins WHERE kind = OLD.kind AND number = OLD.number;
-    DELETE FROM consents WHERE kind = OLD.kind AND number = OLD.number;
-    UPDATE identity_grants SET ended_at = unixepoch()
-        WHERE kind = OLD.kind AND number = OLD.number AND ended_at IS NULL;
-END;

@@ -13,13 +13,17 @@ use crate::replica::group::WriteQueue;
 use crate::replica::read::signed;
 use crate::replica::write::users::number;
 
-/// Grants of one person to one client that are kept. For one more the oldest goes: of those that ended, then of
-/// those that nobody exchanged, then of all.
+/// Exchanged grants of one person to one client that are kept. For one more the oldest goes, of those that ended
+/// before the others.
 const MOST_GRANTS: i64 = 50;
 
-/// Pairs of one family that are kept: used ones too, whose reuse ends the family. A client that refreshes every
-/// hour for the month that a token lives makes 720.
-const MOST_PAIRS: i64 = 1000;
+/// Codes of one person for one client that wait for their exchange. For one more the oldest goes.
+const MOST_CODES: i64 = 20;
+
+/// Pairs of one family that are kept, used ones too, whose reuse ends the family: none is forgotten before it
+/// expires. A client that refreshes every hour for the month that a token lives makes 720; one that makes more than
+/// this does it in a loop, and has its person sign in again.
+const MOST_PAIRS: i64 = 3000;
 
 /// What a code stands for.
 #[derive(Debug, Clone)]
@@ -202,23 +206,25 @@ fn add(conn: &Connection, new: &NewIdentityGrant, now: Timestamp) -> Result<(), 
         now.0,
         new.expires_at.0,
     ])?;
-    trim_grants(conn, new, client, conn.last_insert_rowid())
+    trim_grants(conn, new, client)
 }
 
-/// Removes what is over [`MOST_GRANTS`], never the one that was just added.
-fn trim_grants(conn: &Connection, new: &NewIdentityGrant, client: i64, added: i64) -> Result<(), Halt> {
-    let mut surplus = conn.prepare_cached(
-        "SELECT grant_id FROM identity_grants WHERE kind = ?1 AND number = ?2 AND client_number = ?3
-         ORDER BY grant_id = ?4 DESC, ended_at IS NOT NULL, redeemed_at IS NULL, grant_id DESC LIMIT -1 OFFSET ?5",
-    )?;
-    let of = params![new.subject.kind.name(), number(new.subject), client, added, MOST_GRANTS];
-    let surplus = surplus.query_map(of, |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-    for grant in surplus {
-        for sql in [
-            "DELETE FROM identity_tokens WHERE grant_id = ?1",
-            "DELETE FROM identity_grants WHERE grant_id = ?1",
-        ] {
-            conn.prepare_cached(sql)?.execute([grant])?;
+/// Removes what is over [`MOST_GRANTS`] and [`MOST_CODES`].
+fn trim_grants(conn: &Connection, new: &NewIdentityGrant, client: i64) -> Result<(), Halt> {
+    for (which, order, most) in [
+        ("redeemed_at IS NULL", "grant_id DESC", MOST_CODES),
+        ("redeemed_at IS NOT NULL", "ended_at IS NOT NULL, grant_id DESC", MOST_GRANTS),
+    ] {
+        let mut surplus = conn.prepare_cached(&format!(
+            "SELECT grant_id FROM identity_grants WHERE kind = ?1 AND number = ?2 AND client_number = ?3
+                AND {which} ORDER BY {order} LIMIT -1 OFFSET ?4"
+        ))?;
+        let of = params![new.subject.kind.name(), number(new.subject), client, most];
+        let surplus = surplus.query_map(of, |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        for grant in surplus {
+            for table in ["identity_tokens", "identity_grants"] {
+                conn.prepare_cached(&format!("DELETE FROM {table} WHERE grant_id = ?1"))?.execute([grant])?;
+            }
         }
     }
     Ok(())
@@ -333,6 +339,12 @@ fn issue(
     if scopes.as_str().is_empty() {
         return Ok(Exchanged::Refused("the client may ask for none of the scopes any more"));
     }
+    let count = "SELECT count(*) FROM identity_tokens WHERE grant_id = ?1";
+    let pairs: i64 = conn.prepare_cached(count)?.query_row([found.grant.id], |row| row.get(0))?;
+    if pairs >= MOST_PAIRS {
+        end_grant(conn, found.grant.id, now)?;
+        return Ok(Exchanged::Refused("too many tokens came of one sign-in"));
+    }
     let mut insert = conn.prepare_cached(
         "INSERT INTO identity_tokens (grant_id, access_hash, refresh_hash, scopes, issued_at,
             access_expires_at, refresh_expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -346,11 +358,6 @@ fn issue(
         pair.access_expires_at.0,
         pair.refresh_expires_at.0,
     ])?;
-    let mut trim = conn.prepare_cached(
-        "DELETE FROM identity_tokens WHERE pair_id IN
-         (SELECT pair_id FROM identity_tokens WHERE grant_id = ?1 ORDER BY pair_id DESC LIMIT -1 OFFSET ?2)",
-    )?;
-    trim.execute(params![found.grant.id, MOST_PAIRS])?;
     Ok(Exchanged::Issued(Grant { scopes, ..found.grant }))
 }
 
