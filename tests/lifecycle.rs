@@ -133,29 +133,33 @@ fn sigterm_lets_running_requests_finish() {
     assert_eq!(lines.lines().filter(|line| line.contains("\"status\":200")).count(), 2, "{lines}");
 }
 
-/// The access log goes to standard output, which may be a pipe that nobody reads any more.
+/// The access log goes to standard output, messages to standard error; both may be a pipe that nobody reads any more.
 #[test]
 fn a_pipe_that_nobody_reads_does_not_keep_it() {
-    use std::io::{BufRead, BufReader};
+    use std::io::{BufRead, BufReader, pipe};
     use std::process::Stdio;
-    let upstream = RecordingUpstream::start();
-    let place = Place::with(&Settings::default().toml(&upstream.address.to_string()));
-    let mut command = place.command(&["run"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut ready = String::new();
-    out.read_line(&mut ready).unwrap();
-    let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    let mut client = Client::connect(address);
-    // More lines than a pipe holds (64 KiB).
-    for _ in 0..600 {
-        assert_eq!(client.ask(request("GET /public/a", &[""; 0])).status, 200);
+    for both in [false, true] {
+        let upstream = RecordingUpstream::start();
+        let place = Place::with(&Settings::default().toml(&upstream.address.to_string()));
+        let (reader, writer) = pipe().unwrap();
+        let mut command = place.command(&["run"]);
+        command.stderr(if both { writer.try_clone().unwrap().into() } else { Stdio::null() });
+        let mut child = command.stdout(writer).spawn().unwrap();
+        drop(command); // and its end of the pipe
+        let mut out = BufReader::new(reader);
+        let ready = (&mut out).lines().map_while(Result::ok).find(|line| line.starts_with("ready ")).unwrap();
+        let address = ready.split("listen=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let mut client = Client::connect(address);
+        // More lines than a pipe holds (64 KiB).
+        for _ in 0..600 {
+            assert_eq!(client.ask(request("GET /public/a", &[""; 0])).status, 200);
+        }
+        signal(child.id(), "TERM");
+        let status = wait_until(Duration::from_secs(30), || child.try_wait().unwrap());
+        let _ = child.kill();
+        assert_eq!(status.expect("it ends").code(), Some(0), "both: {both}");
+        drop(out);
     }
-    signal(child.id(), "TERM");
-    let status = wait_until(Duration::from_secs(30), || child.try_wait().unwrap());
-    let _ = child.kill();
-    assert_eq!(status.expect("it ends").code(), Some(0));
-    drop(out);
 }
 
 /// An answer of the admin API may hold a secret that nobody can ask for again.

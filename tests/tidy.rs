@@ -37,6 +37,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sd_notify", &["app"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("tracing_appender", &["telemetry"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

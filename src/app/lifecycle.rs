@@ -31,6 +31,7 @@ use crate::limits::Places;
 use crate::model::Timestamp;
 use crate::proxy::InFlight;
 use crate::replica::{Replica, Watch};
+use crate::telemetry::Level;
 use crate::usage;
 
 /// What is read ahead of a TLS connection, in bytes: about a record. In clear nothing is, since whoever reads
@@ -375,6 +376,7 @@ async fn at_once(ending: impl Future<Output = usize>, signals: &mut Signals) -> 
         cut = ending => cut,
         name = signals.next() => {
             tracing::warn!("{name}: ended at once");
+            Level::finish();
             std::process::exit(1);
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::failure::{Failure, load};
 use super::output;
 use crate::app::{self, Addresses, TakeOver};
+use crate::telemetry::Level;
 
 /// Serve until SIGTERM or SIGINT
 #[derive(Debug, clap::Args)]
@@ -22,7 +23,9 @@ impl Arguments {
         let config = load(config)?;
         config.log.level.set();
         let take_over = self.take_over.unwrap_or(TakeOver::Nothing);
-        app::run(config, take_over, |addresses| output::line(&ready(addresses))).map_err(Failure::failed)
+        let served = app::run(config, take_over, |addresses| output::line(&ready(addresses)));
+        Level::finish();
+        served.map_err(Failure::failed)
     }
 }
 

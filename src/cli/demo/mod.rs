@@ -38,7 +38,9 @@ impl Arguments {
         let folder = tempfile::Builder::new().prefix("storegate-demo-").tempdir().map_err(Failure::failed)?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
-        runtime.block_on(self.serve(folder.path()))
+        let served = runtime.block_on(self.serve(folder.path()));
+        Level::finish();
+        served
     }
 
     async fn serve(&self, folder: &Path) -> Result<(), Failure> {
