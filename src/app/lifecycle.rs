@@ -190,7 +190,7 @@ impl Gateway {
             admin.push(tokio::spawn(admin::serve(listener, None, router.clone(), admin_ends.clone())));
         }
         admin.push(tokio::spawn(admin::serve(admin_listener, admin_handshake, router, admin_ends)));
-        provider.rotate_keys(key_life);
+        provider.rotate_keys_every(key_life);
         let keys = tokio::spawn(provider.look_after());
         Ok(Self {
             addresses,

@@ -311,7 +311,7 @@ impl Reloader {
         next.level.set();
         self.reloads_on_change.store(next.reloads_on_change, Ordering::Relaxed);
         let checksum = next.kept.checksum.clone();
-        self.builder.provider.rotate_keys(next.kept.key_life);
+        self.builder.provider.rotate_keys_every(next.kept.key_life);
         *self.kept.lock() = next.kept;
         metrics.reloads.applied(&checksum, Timestamp::now());
 

@@ -30,7 +30,7 @@ sees a page with the request id.
 | `unauthorized_client` | the client is disabled |
 | `access_denied` | the person said no, or does not belong to the store |
 | `login_required`, `consent_required`, `interaction_required`, `account_selection_required` | with `prompt=none` \
-(or an `id_token_hint` of somebody else): the person would have to be asked |
+(or an `id_token_hint` of somebody else, or that cannot be verified): the person would have to be asked |
 | `request_not_supported`, `request_uri_not_supported`, `registration_not_supported` | such parameters are not read |
 | `temporarily_unavailable` | the replica cannot be read or changed; try again |
 

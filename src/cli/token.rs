@@ -67,7 +67,7 @@ impl Command {
                 let committed = writer.revoke_token(&token).map_err(Failure::write)?;
                 if *committed.value() == Revocation::NotFound {
                     return Err(Failure::Failed(
-                        "there is no such token here, of no kind; nothing was changed. Session tokens end by \
+                        "there is no token like this here, of any kind; nothing was changed. Session tokens end by \
                          themselves, or with `app rotate-signing-key`"
                             .into(),
                     ));

@@ -129,7 +129,7 @@ impl Provider {
 
     /// Says how long keys sign under the configuration that is in force; `None`: it has no identity provider,
     /// and no key is made.
-    pub fn rotate_keys(&self, life: Option<Duration>) {
+    pub fn rotate_keys_every(&self, life: Option<Duration>) {
         let seconds = life.map_or(0, |life| i64::try_from(life.as_secs()).unwrap_or(i64::MAX).max(1));
         self.key_life.store(seconds, Ordering::Relaxed);
         self.wanted.notify_one();

@@ -162,7 +162,7 @@ impl Stage {
         let authority = Arc::new(Authority::new(&replica, &hasher, passwords, proof_key));
         let provider = Provider::new(Arc::clone(&authority));
         let limits = Arc::new(limits);
-        provider.rotate_keys(Some(settings.key_life));
+        provider.rotate_keys_every(Some(settings.key_life));
         let idp = Arc::new(Idp::open(&provider, &limits, settings).unwrap());
         tokio::spawn(provider.look_after());
         let endpoint = Endpoint {
